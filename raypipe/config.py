@@ -1,0 +1,271 @@
+"""Every setting of a run: defaults < TOML run file < `RAYPIPE_*` variables < flags.
+
+A nested setting is spelled `[extract] threshold` in a run file, `RAYPIPE_EXTRACT__THRESHOLD` in
+the environment and `--set extract.threshold=0.3` on the command line. Settings that only change
+how fast a step goes are marked operational: they are no part of a step's fingerprint.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+from raypipe.errors import ConfigError
+
+Share = Annotated[float, Field(ge=0.0, le=1.0)]
+Rule = Literal["classify", "filter"]
+
+_OPERATIONAL = {"operational": True}
+
+
+class Section(BaseModel):
+    """A section of the configuration; unknown names are errors, values do not change."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    def identity(self) -> dict[str, Any]:
+        """Return the settings that change what a step writes: all but the operational ones."""
+        fields = type(self).model_fields
+        return {name: value for name, value in self.model_dump(mode="json").items()
+                if not _is_operational(fields[name])}  # fmt: skip
+
+
+def _is_operational(info: FieldInfo) -> bool:
+    extra = info.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("operational"))
+
+
+class ToyWorldConfig(Section):
+    """The drawn scenes of the demonstration."""
+
+    images_per_class: PositiveInt = Field(60, description="scenes of each class in each split")
+    size: int = Field(160, ge=64, description="width and height of a scene, pixels")
+    seed: int = Field(0, description="seed of the drawing")
+
+
+class DatasetConfig(Section):
+    """The training images."""
+
+    name: str = Field("imagefolder", description="dataset plug-in")
+    root: str = Field("", description="path or URI of the dataset; else RAYPIPE_ROOT_<NAME>")
+    split: str = Field("train", description="split whose regions are clustered")
+    class_file: str = Field("", description="file with one class a line, instead of the dataset's")
+    only: tuple[str, ...] = Field((), description="use only these classes")
+    limit: int = Field(0, ge=0, description="use at most this many images of a class, 0 = all")
+    toyworld: ToyWorldConfig = ToyWorldConfig()
+
+
+class TargetConfig(Section):
+    """The images to refine and evaluate on; what is not set is as in [dataset]."""
+
+    name: str = Field("", description="dataset plug-in")
+    root: str = Field("", description="path or URI")
+    split: str = Field("val", description="split to refine")
+    classes: tuple[str, ...] = Field((), description="look for these classes in every image")
+
+
+class LocalizerConfig(Section):
+    """The network and how its maps are made."""
+
+    name: str = Field("cam", description="localizer plug-in")
+    architecture: str = Field("resnet50", description="torchvision name of the network, or toynet")
+    weights: str = Field(
+        "DEFAULT", description="torchvision weights name, or a .pth or .safetensors file"
+    )
+    input_size: int = Field(0, ge=0, description="square input, pixels; 0 = the family's default")
+    layer: str = Field("", description="mid-level layer; empty = the family's default")
+    network_classes: str = Field("", description="file naming the network's outputs, one a line")
+    mapping: str = Field("", description="CSV file `class,network_class`")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        "auto", description="auto = bfloat16 where the hardware has it"
+    )
+
+
+class FitConfig(Section):
+    """The linear head learned from image-level labels."""
+
+    c: float = Field(1.0, gt=0, description="inverse regularisation of the logistic regression")
+    every_class: bool = Field(False, description="also learn classes that the network knows")
+
+
+class ExtractConfig(Section):
+    """Which cells become regions."""
+
+    threshold: Share = Field(0.2, description="foreground: score above this share of the maximum")
+    regions_per_class: PositiveInt = Field(5000, description="regions kept of a class, at most")
+    background_threshold: Share = Field(0.02, description="background bank: score below this")
+    background_per_class: int = Field(5000, ge=0, description="cells of the bank, at most")
+    seed: int = Field(0, description="seed of the sampling")
+
+
+class ClusterConfig(Section):
+    """The affinity graph and its clusters."""
+
+    neighbors: PositiveInt = Field(20, description="nearest neighbours of the graph")
+    max_clusters: PositiveInt = Field(4, description="clusters of a class, at most")
+    min_share: Share = Field(0.02, description="smaller clusters join the nearest larger one")
+    seed: int = Field(0, description="seed of eigensolver and k-means")
+
+
+class SheetsConfig(Section):
+    """The contact sheets."""
+
+    tiles: PositiveInt = Field(12, description="crops shown of a cluster")
+    tile: int = Field(160, ge=48, description="width and height of a crop, pixels")
+
+
+class SimulateConfig(Section):
+    """The annotator that answers from ground truth."""
+
+    min_share: Share = Field(0.3, description="object: this share of regions lies on the class")
+    error_rate: Share = Field(0.0, description="share of answers turned round")
+    seed: int = Field(0, description="seed of the errors")
+
+
+class RefineConfig(Section):
+    """How regions decide over a map."""
+
+    rules: tuple[Rule, ...] = Field(("classify",), min_length=1, description="classify, filter")
+    neighbors: PositiveInt = Field(10, description="nearest regions that vote on a cell")
+    gamma: float = Field(0.6, gt=0, description="classify: exponent of the plain map")
+    floor: Share = Field(0.05, description="classify: cells at or below stay zero")
+    threshold: Share = Field(0.2, description="filter: foreground cells; boxes: share of the peak")
+    all_components: bool = Field(False, description="write a box for every component")
+
+
+class EvaluateConfig(Section):
+    """The metrics and the report."""
+
+    box_iou: Share = Field(0.5, description="a box counts from this IoU on")
+    mask_threshold: Share = Field(0.2, description="mask: score above this share of the maximum")
+    worst: PositiveInt = Field(8, description="worst and best cases shown in the report")
+
+
+class EngineConfig(Section):
+    """Where and how wide the work runs; nothing here changes a result."""
+
+    address: str = Field("", description="Ray cluster to join; empty = a running one, else local")
+    cpus: int = Field(0, ge=0, description="logical CPUs of a local cluster; 0 = all")
+    actors: int = Field(0, ge=0, description="network actors; 0 = what the cluster holds")
+    gpus_per_actor: float = Field(1.0, ge=0, description="GPUs an actor takes where there are any")
+    batch_size: PositiveInt = Field(32, description="images a forward pass")
+    shard_size: PositiveInt = Field(128, description="images a shard")
+    max_reject_share: Share = Field(0.05, description="exit 5 when more inputs are rejected")
+    max_pixels: PositiveInt = Field(100_000_000, description="larger images are rejected")
+
+
+class Settings(BaseSettings):
+    """The whole configuration of a run."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="RAYPIPE_",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+    )
+
+    run: str = Field("", description="run directory or URI; empty = runs/<dataset>")
+    dataset: DatasetConfig = DatasetConfig()
+    target: TargetConfig = TargetConfig()
+    localizer: LocalizerConfig = LocalizerConfig()
+    fit: FitConfig = FitConfig()
+    extract: ExtractConfig = ExtractConfig()
+    cluster: ClusterConfig = ClusterConfig()
+    sheets: SheetsConfig = SheetsConfig()
+    simulate: SimulateConfig = SimulateConfig()
+    refine: RefineConfig = RefineConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    engine: EngineConfig = EngineConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Order the sources: flags, environment, run file (passed in as `_file`)."""
+        del dotenv_settings, file_secret_settings
+        assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 -- pydantic's contract
+        given = dict(init_settings.init_kwargs)
+        file = given.pop("_file", {})
+        return (
+            InitSettingsSource(settings_cls, given),
+            env_settings,
+            InitSettingsSource(settings_cls, file),
+        )
+
+
+def load(file: str | None = None, flags: dict[str, Any] | None = None) -> Settings:
+    """Put the configuration together.
+
+    Args:
+        file: A TOML run file, or None.
+        flags: Nested values that win over everything else, as `{"extract": {"threshold": 0.3}}`.
+
+    Raises:
+        ConfigError: If the file cannot be read or a value does not fit; all problems in one go.
+    """
+    content = _read_toml(file) if file else {}
+    _refuse_unknown(content, file or "")
+    try:
+        return Settings(_file=content, **(flags or {}))  # type: ignore[call-arg]
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            for item in error.errors()
+        )
+        where = f"{file} and flags" if file else "the configuration"
+        raise ConfigError(
+            f"{where}: {problems}",
+            "see docs/reference/configuration.md for every setting and its range",
+        ) from None
+
+
+def _read_toml(file: str) -> dict[str, Any]:
+    try:
+        return tomllib.loads(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(
+            f"{file}: cannot be read ({error.strerror})", "name an existing run file"
+        ) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file}: not a TOML file ({error})", "mend the line it names") from None
+
+
+def _refuse_unknown(content: dict[str, Any], file: str) -> None:
+    for name in content:
+        if name not in Settings.model_fields:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f"did you mean {near[0]}?" if near else "see docs/reference/configuration.md"
+            raise ConfigError(f"{file}: unknown setting {name}", hint)
+
+
+def dataset_root(name: str, root: str) -> str:
+    """Return the root of a dataset: the one given, else `RAYPIPE_ROOT_<NAME>`.
+
+    Raises:
+        ConfigError: If neither is set.
+    """
+    variable = f"RAYPIPE_ROOT_{name.upper().replace('-', '_')}"
+    found = root or os.environ.get(variable, "")
+    if not found:
+        raise ConfigError(
+            f"dataset {name}: no root given",
+            f"pass --root PATH_OR_URI, set {variable}, or set root in [dataset] of the run file",
+        )
+    return found

@@ -1,0 +1,1 @@
+"""Where runs and images lie: any pyarrow filesystem, the run directory, its manifests."""

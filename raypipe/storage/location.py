@@ -1,0 +1,187 @@
+"""A place on any pyarrow filesystem: local disk, S3, GCS, HDFS, by path or URI."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import posixpath
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import fs
+
+from raypipe.errors import InputError, RaypipeError
+
+
+@dataclass(frozen=True)
+class Location:
+    """A path on a filesystem; `/` goes down. Can be pickled and sent to another process.
+
+    Attributes:
+        filesystem: The pyarrow filesystem.
+        path: Path on it, without a scheme.
+        scheme: What stands before the path in a URI; empty for the local disk.
+    """
+
+    filesystem: fs.FileSystem
+    path: str
+    scheme: str = ""
+
+    @classmethod
+    def of(cls, uri: str) -> Location:
+        """Resolve a path (relative ones against the working directory) or a URI.
+
+        Raises:
+            InputError: If the scheme is unknown or the URI is malformed.
+        """
+        if "://" not in uri:
+            return cls(fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()))
+        try:
+            filesystem, path = fs.FileSystem.from_uri(uri)
+        except (pa.ArrowInvalid, OSError, ValueError) as error:
+            raise InputError(
+                f"{uri}: cannot be opened ({error})",
+                "use a path, or a URI such as s3://bucket/prefix",
+            ) from None
+        scheme = "" if isinstance(filesystem, fs.LocalFileSystem) else uri.split("://", 1)[0]
+        return cls(filesystem, path, scheme)
+
+    def __truediv__(self, name: str) -> Location:
+        return Location(self.filesystem, posixpath.join(self.path, name), self.scheme)
+
+    def __str__(self) -> str:
+        return f"{self.scheme}://{self.path}" if self.scheme else self.path
+
+    @property
+    def name(self) -> str:
+        """The last part of the path."""
+        return posixpath.basename(self.path.rstrip("/"))
+
+    @property
+    def is_local(self) -> bool:
+        """Whether ordinary file functions can open the path."""
+        return isinstance(self.filesystem, fs.LocalFileSystem)
+
+    def exists(self) -> bool:
+        """Whether a file or a directory is there."""
+        return bool(self._info().type != fs.FileType.NotFound)
+
+    def is_dir(self) -> bool:
+        """Whether a directory is there (on object stores: anything below the prefix)."""
+        return bool(self._info().type == fs.FileType.Directory)
+
+    def _info(self) -> fs.FileInfo:
+        with _explained(self, "looked up"):
+            return self.filesystem.get_file_info(self.path)
+
+    def list(self, *, recursive: bool = False) -> list[fs.FileInfo]:
+        """Return what lies below, sorted by path; nothing if the directory is not there."""
+        selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
+        with _explained(self, "listed"):
+            return sorted(self.filesystem.get_file_info(selector), key=lambda info: info.path)
+
+    def names(self) -> list[str]:
+        """Return the names of the files directly below, sorted."""
+        return [info.base_name for info in self.list() if info.type == fs.FileType.File]
+
+    def read_bytes(self) -> bytes:
+        """Return the file's content.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        with _explained(self, "read"), self.filesystem.open_input_stream(self.path) as stream:
+            return bytes(stream.read())
+
+    def read_text(self) -> str:
+        """Return the file's content as UTF-8 text.
+
+        Raises:
+            InputError: If it cannot be read or is not UTF-8.
+        """
+        try:
+            return self.read_bytes().decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self}: not UTF-8 text ({error.reason})", "save it as UTF-8") from None
+
+    def write_bytes(self, content: bytes | pa.Buffer) -> None:
+        """Write a whole file so that nobody ever sees a part of it.
+
+        On disk a temporary name is renamed; an object store publishes an object when its stream
+        is closed.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        with _explained(self, "written"):
+            parent = posixpath.dirname(self.path)
+            if not self.is_local:
+                with self.filesystem.open_output_stream(self.path) as stream:
+                    stream.write(content)
+                return
+            self.filesystem.create_dir(parent, recursive=True)
+            temporary = Path(parent) / f".{self.name}.{uuid.uuid4().hex[:8]}.tmp"
+            try:
+                with temporary.open("wb") as file:
+                    file.write(memoryview(content))
+                    file.flush()
+                    os.fsync(file.fileno())
+                temporary.replace(self.path)
+            finally:
+                temporary.unlink(missing_ok=True)
+
+    def delete(self) -> None:
+        """Delete a file or a directory with all below it; nothing there is fine."""
+        kind = self._info().type
+        with _explained(self, "deleted"):
+            if kind == fs.FileType.Directory:
+                self.filesystem.delete_dir(self.path)
+            elif kind == fs.FileType.File:
+                self.filesystem.delete_file(self.path)
+
+    def read_table(self, *, columns: list[str] | None = None) -> pa.Table:
+        """Return a Parquet file's rows.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        with _explained(self, "read"):
+            return pq.read_table(self.path, filesystem=self.filesystem, columns=columns)
+
+    def write_table(self, table: pa.Table) -> None:
+        """Write a Parquet file whole, zstd-compressed.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        self.write_bytes(sink.getvalue())
+
+
+@contextlib.contextmanager
+def _explained(location: Location, verb: str) -> Iterator[None]:
+    """Turn the filesystem's errors into one line that names the location and the remedy."""
+    try:
+        yield
+    except RaypipeError:
+        raise
+    except FileNotFoundError:
+        raise InputError(f"{location}: not found", "check the path") from None
+    except PermissionError:
+        raise InputError(
+            f"{location}: no permission, it cannot be {verb}",
+            "change the permissions, or name another place",
+        ) from None
+    except (OSError, pa.ArrowInvalid) as error:
+        if isinstance(error, OSError) and error.errno in {1, 13, 30}:  # EPERM, EACCES, EROFS
+            raise InputError(
+                f"{location}: no permission, it cannot be {verb}",
+                "change the permissions, or name another place",
+            ) from None
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{location}: cannot be {verb} ({reason})", "check the path") from None

@@ -1,0 +1,270 @@
+"""The run directory: one folder a step, Parquet parts, and a manifest written last.
+
+A step is *done* when its manifest's fingerprint equals the one its configuration and the steps
+before it give now; *stale* when it differs; *partial* when there are parts but no manifest.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from importlib import metadata
+from typing import Any, Literal
+from urllib.parse import quote
+
+import pyarrow as pa
+
+from raypipe.errors import ConfigError, InputError
+from raypipe.storage.location import Location
+from raypipe.tables import SCHEMA_VERSION, Table
+
+_VERSIONED = ("raypipe", "ray", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow")
+
+State = Literal["done", "stale", "partial", "missing"]
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a finished step says of itself; written last, so its presence means completion.
+
+    Attributes:
+        step: Name of the step, such as `extract` or `refine/val`.
+        fingerprint: Hash of the configuration and of the fingerprints of the steps before.
+        config: The settings that the fingerprint covers.
+        upstream: Fingerprint of every input, by name.
+        counts: Rows, images, rejects and the like.
+        seconds: Wall-clock time of the step.
+        schema_version: Version of the tables.
+        created: UTC time, ISO 8601.
+        versions: Versions of the libraries that wrote the step.
+        details: Anything else a later step or a reader needs.
+    """
+
+    step: str
+    fingerprint: str
+    config: dict[str, Any]
+    upstream: dict[str, str]
+    counts: dict[str, int]
+    seconds: float
+    schema_version: int = SCHEMA_VERSION
+    created: str = ""
+    versions: dict[str, str] = field(default_factory=dict)
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def fingerprint(config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
+    """Hash a step's configuration and inputs; the same on every machine.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    content = json.dumps({"config": config, "upstream": upstream}, sort_keys=True)
+    return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def slug(name: str) -> str:
+    """Return a file name for any class or set name; different names never collide."""
+    quoted = quote(name, safe=" ()+,=@").replace(".", "%2E")
+    if len(quoted) <= 120:
+        return quoted
+    return quoted[:100] + "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
+
+
+class Plan:
+    """What a step is about to do: its configuration, its inputs, and so its fingerprint."""
+
+    def __init__(self, step: str, config: Mapping[str, Any], upstream: Mapping[str, str]) -> None:
+        self.step = step
+        self.config = dict(config)
+        self.upstream = dict(upstream)
+        self.fingerprint = fingerprint(self.config, self.upstream)
+        self.started = time.monotonic()
+
+
+class Run:
+    """A run directory, local or on an object store.
+
+    Args:
+        root: Where it lies. Nothing is created until a step writes.
+    """
+
+    def __init__(self, root: Location) -> None:
+        self.root = root
+
+    @classmethod
+    def at(cls, uri: str) -> Run:
+        """Open the run at a path or URI; it need not exist yet.
+
+        Raises:
+            InputError: If the place is a file, or its tables are of a newer version.
+        """
+        run = cls(Location.of(uri))
+        if run.root.exists() and not run.root.is_dir():
+            raise InputError(f"{uri}: is a file, not a run directory", "name a directory")
+        return run
+
+    def __str__(self) -> str:
+        return str(self.root)
+
+    def step(self, name: str) -> Location:
+        """Return the folder of a step."""
+        return self.root / name
+
+    def manifest(self, step: str) -> Manifest | None:
+        """Return a step's manifest, or None while it is not finished.
+
+        Raises:
+            InputError: If the manifest is damaged.
+            ConfigError: If a newer raypipe wrote it.
+        """
+        place = self.step(step) / "manifest.json"
+        if not place.exists():
+            return None
+        try:
+            content = json.loads(place.read_text())
+            version = int(content["schema_version"])
+        except (ValueError, KeyError, TypeError):
+            raise InputError(
+                f"{place}: not a manifest", f"delete it and run {step.split('/')[0]} again"
+            ) from None
+        if version > SCHEMA_VERSION:
+            raise ConfigError(
+                f"{self.root}: written by a newer raypipe "
+                f"(tables of version {version}, this one knows {SCHEMA_VERSION})",
+                "upgrade raypipe, or name another --run",
+            )
+        return Manifest(**content)
+
+    def require(self, step: str) -> Manifest:
+        """Return the manifest of a step that must be finished.
+
+        Raises:
+            InputError: If it is not; the remedy names the command.
+        """
+        manifest = self.manifest(step)
+        if manifest is None:
+            command = step.split("/")[0]
+            raise InputError(
+                f"{self.root}: step {step} has not been done",
+                f"run `raypipe {command} --run {self.root}` first",
+            )
+        return manifest
+
+    def state(self, plan: Plan) -> tuple[State, list[str]]:
+        """Compare a step on disk with what is planned.
+
+        Returns:
+            The state, and for a stale step the reasons, one a line.
+        """
+        manifest = self.manifest(plan.step)
+        if manifest is None:
+            return ("partial" if self.step(plan.step).exists() else "missing"), []
+        if manifest.fingerprint == plan.fingerprint:
+            return "done", []
+        reasons = [
+            f"{name}: was {manifest.config.get(name)!r}, now {plan.config.get(name)!r}"
+            for name in sorted({*manifest.config, *plan.config})
+            if manifest.config.get(name) != plan.config.get(name)
+        ]
+        reasons += [
+            f"{name} has changed"
+            for name in sorted({*manifest.upstream, *plan.upstream})
+            if manifest.upstream.get(name) != plan.upstream.get(name)
+        ]
+        return "stale", reasons
+
+    def finish(
+        self, plan: Plan, counts: Mapping[str, int], details: Mapping[str, Any] | None = None
+    ) -> Manifest:
+        """Write a step's manifest; from now on the step counts as done."""
+        manifest = Manifest(
+            step=plan.step,
+            fingerprint=plan.fingerprint,
+            config=plan.config,
+            upstream=plan.upstream,
+            counts=dict(counts),
+            seconds=round(time.monotonic() - plan.started, 3),
+            created=datetime.now(UTC).isoformat(timespec="seconds"),
+            versions={name: metadata.version(name) for name in _VERSIONED},
+            details=dict(details or {}),
+        )
+        content = json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
+        (self.step(plan.step) / "manifest.json").write_bytes(content.encode())
+        return manifest
+
+    def reopen(self, step: str) -> None:
+        """Take a step's manifest away before its tables change, so that nobody reads a mixture."""
+        (self.step(step) / "manifest.json").delete()
+
+    def read(self, table: Table, *parts: str) -> pa.Table:
+        """Return one file of a table, checked against its schema.
+
+        Args:
+            table: What it must be.
+            parts: Path below the run directory.
+
+        Raises:
+            InputError: If it cannot be read or has other columns.
+        """
+        place = self.root / "/".join(parts)
+        return table.check(place.read_table(), str(place))
+
+    def write(self, table: Table, rows: pa.Table, *parts: str) -> None:
+        """Write one file of a table whole."""
+        place = self.root / "/".join(parts)
+        place.write_table(table.check(rows, str(place)))
+
+
+class Parts:
+    """The files of a step that come one a shard (or a class), named by shard and fingerprint.
+
+    A file's name follows from what went into it, so that a resumed step skips what is there and
+    never mixes two configurations.
+
+    Args:
+        run: The run directory.
+        plan: The step that writes them.
+        kind: Folder below the step's.
+    """
+
+    def __init__(self, run: Run, plan: Plan, kind: str) -> None:
+        self.folder = run.step(plan.step) / kind
+        self.suffix = f".{plan.fingerprint[:8]}.parquet"
+
+    @classmethod
+    def of(cls, run: Run, manifest: Manifest, kind: str) -> Parts:
+        """Return the parts that a finished step wrote."""
+        return cls(run, Plan(manifest.step, manifest.config, manifest.upstream), kind)
+
+    def place(self, name: str) -> Location:
+        """Return the file of a shard."""
+        return self.folder / f"{slug(name)}{self.suffix}"
+
+    def done(self) -> set[str]:
+        """Return the slugs of the shards whose file is there."""
+        return {
+            name.removesuffix(self.suffix)
+            for name in self.folder.names()
+            if name.endswith(self.suffix)
+        }
+
+    def read(self, table: Table) -> Iterator[pa.Table]:
+        """Yield every part, in the order of the names, checked against the schema."""
+        for name in sorted(self.done()):
+            place = self.folder / f"{name}{self.suffix}"
+            yield table.check(place.read_table(), str(place))
+
+    def remove_others(self) -> int:
+        """Delete parts that another configuration left behind; return how many."""
+        others = [
+            name
+            for name in self.folder.names()
+            if name.endswith(".parquet") and not name.endswith(self.suffix)
+        ]
+        for name in others:
+            (self.folder / name).delete()
+        return len(others)

@@ -1,0 +1,305 @@
+"""The tables that steps meet in: one Arrow schema each, a comment a column, and a check.
+
+Steps never call each other; whatever one step knows of another stands in these tables. A schema's
+version is written into every manifest, and a run of a newer version is refused with a clear error.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pyarrow as pa
+
+from raypipe.errors import InputError
+
+SCHEMA_VERSION = 1
+"""Version of the run directory's layout and of all tables; grows with every breaking change."""
+
+
+def column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
+    """Make an Arrow field that carries its own documentation."""
+    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
+
+
+@dataclass(frozen=True)
+class Table:
+    """A named table: what one row is, and the schema of its columns.
+
+    Attributes:
+        name: The table's name in documentation and errors.
+        path: Where it lies in the run directory; `<set>` is the name of an indexed set of images.
+        row: What one row stands for.
+        fields: Its columns, in order.
+    """
+
+    name: str
+    path: str
+    row: str
+    fields: tuple[pa.Field, ...]
+    schema: pa.Schema = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schema", pa.schema(list(self.fields)))
+
+    def build(self, rows: Sequence[dict[str, Any]]) -> pa.Table:
+        """Make an Arrow table from one dict a row.
+
+        Raises:
+            pyarrow.ArrowInvalid: If a value does not fit its column.
+        """
+        return pa.Table.from_pylist(list(rows), schema=self.schema)
+
+    def check(self, table: pa.Table, source: str) -> pa.Table:
+        """Return the table with exactly this schema's columns, in order.
+
+        Args:
+            table: What was read.
+            source: Where it was read from, for the error.
+
+        Raises:
+            InputError: If a column is missing or of another type.
+        """
+        missing = [name for name in self.schema.names if name not in table.column_names]
+        if missing:
+            raise InputError(
+                f"{source}: not a raypipe {self.name} table, it lacks {', '.join(missing)}",
+                "run the step that makes it again with --fresh",
+            )
+        try:
+            return table.select(self.schema.names).cast(self.schema)
+        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
+            raise InputError(
+                f"{source}: a column of the {self.name} table has another type ({error})",
+                "run the step that makes it again with --fresh",
+            ) from error
+
+
+_VECTOR = pa.list_(pa.float32())
+_HALVES = pa.list_(pa.float16())
+_BOX = pa.struct([(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")])
+_GRID = (
+    column("width", pa.int32(), "image width, pixels, in the frame after EXIF rotation"),
+    column("height", pa.int32(), "image height, pixels, in the frame after EXIF rotation"),
+    column("grid_width", pa.int32(), "cells across the map"),
+    column("grid_height", pa.int32(), "cells down the map"),
+)
+
+IMAGES = Table(
+    "images",
+    "index/<set>/images.parquet",
+    "one image of an indexed set, rows sorted by shard",
+    (
+        column("image_id", pa.string(), "stable name of the image, unique in its set"),
+        column("uri", pa.string(), "path or URI of the encoded image"),
+        column("classes", pa.list_(pa.string()), "image-level labels; may be empty"),
+        column(
+            "ordinals",
+            pa.list_(pa.int64()),
+            "for each label, the image's place among that class's images, from 0",
+        ),
+        column("mask_uri", pa.string(), "PNG of class numbers, 255 = void", nullable=True),
+        column("shard", pa.string(), "unit of work and of commit; the name follows its content"),
+    ),
+)
+
+CLASSES = Table(
+    "classes",
+    "index/<set>/classes.parquet",
+    "one class of the dataset, in the dataset's order",
+    (
+        column("class", pa.string(), "class name, as used everywhere in the run"),
+        column("title", pa.string(), "name for people"),
+        column("images", pa.int64(), "images of the set that carry the label"),
+        column(
+            "network_index",
+            pa.int32(),
+            "output of every ILSVRC-2012 classifier for this class",
+            nullable=True,
+        ),
+        column("mask_value", pa.int32(), "pixel value in mask PNGs, 1..254", nullable=True),
+    ),
+)
+
+BOXES = Table(
+    "boxes",
+    "index/<set>/boxes.parquet",
+    "one ground-truth box; read by evaluate and by the simulated annotator only",
+    (
+        column("image_id", pa.string(), "image the box lies in"),
+        column("class", pa.string(), "class of the object"),
+        column("x0", pa.float32(), "left edge, pixels of the original image"),
+        column("y0", pa.float32(), "top edge, pixels"),
+        column("x1", pa.float32(), "right edge, pixels, exclusive"),
+        column("y1", pa.float32(), "bottom edge, pixels, exclusive"),
+        column("difficult", pa.bool_(), "marked difficult by the dataset"),
+    ),
+)
+
+HEAD = Table(
+    "head",
+    "fit/head.parquet",
+    "one class of the linear head learned on frozen features",
+    (
+        column("class", pa.string(), "class name"),
+        column("weight", _VECTOR, "(d,) weights on the input of the network's last layer"),
+        column("bias", pa.float32(), "intercept"),
+        column("images", pa.int64(), "training images with the label"),
+    ),
+)
+
+EMBEDDINGS = Table(
+    "embeddings",
+    "fit/embeddings/<shard>.parquet",
+    "one image's globally pooled feature",
+    (
+        column("image_id", pa.string(), "image"),
+        column("embedding", _VECTOR, "(d,) input of the network's last linear layer"),
+    ),
+)
+
+MAPS = Table(
+    "maps",
+    "extract/maps/<shard>.parquet",
+    "the foreground map of one class in one image",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class the map is for"),
+        *_GRID,
+        column("map", _HALVES, "(grid_height * grid_width,) scores in 0..1, row-major"),
+        column("peak", pa.float32(), "the localizer's raw score at the map's maximum"),
+        column("score", pa.float32(), "the network's image-level score of the class"),
+    ),
+)
+
+REGIONS = Table(
+    "regions",
+    "extract/regions/<shard>.parquet",
+    "one region: a sampled cell of a foreground map and its feature",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class whose map chose the cell"),
+        column("row", pa.int32(), "cell row, from 0 at the top"),
+        column("col", pa.int32(), "cell column, from 0 at the left"),
+        column("score", pa.float32(), "map value at the cell, 0..1"),
+        column("background", pa.bool_(), "true: a cell of the background bank, not foreground"),
+        column("feature", _HALVES, "(d,) mid-level feature, L2 norm 1"),
+    ),
+)
+
+REJECTS = Table(
+    "rejects",
+    "<step>/rejects/<shard>.parquet",
+    "one input that could not be processed",
+    (
+        column("image_id", pa.string(), "image"),
+        column("uri", pa.string(), "where it was read from"),
+        column("reason", pa.string(), "missing, empty, undecodable, too_large or non_finite"),
+        column("detail", pa.string(), "the decoder's or file system's own words"),
+    ),
+)
+
+ASSIGNMENTS = Table(
+    "assignments",
+    "cluster/assignments/<class>.parquet",
+    "the cluster of one region",
+    (
+        column("class", pa.string(), "class that was clustered"),
+        column("cluster", pa.int32(), "cluster number, from 1, the largest first"),
+        column("image_id", pa.string(), "image of the region"),
+        column("row", pa.int32(), "cell row of the region"),
+        column("col", pa.int32(), "cell column of the region"),
+        column("typicality", pa.float32(), "cosine to the cluster's mean direction, -1..1"),
+    ),
+)
+
+CLUSTERS = Table(
+    "clusters",
+    "cluster/clusters.parquet",
+    "one cluster of a class: what a person is asked about",
+    (
+        column("class", pa.string(), "class that was clustered"),
+        column("cluster", pa.int32(), "cluster number, from 1, the largest first"),
+        column("regions", pa.int64(), "regions in the cluster"),
+        column("share", pa.float32(), "share of the class's regions, 0..1"),
+        column("images", pa.int64(), "images with a region in the cluster"),
+        column("image_share", pa.float32(), "share of the class's images, 0..1"),
+        column("clustering", pa.string(), "fingerprint of the class's clusters, by membership"),
+    ),
+)
+
+SPECTRA = Table(
+    "spectra",
+    "cluster/spectra.parquet",
+    "the spectrum of one class's affinity graph",
+    (
+        column("class", pa.string(), "class that was clustered"),
+        column("clustering", pa.string(), "fingerprint of the class's clusters, by membership"),
+        column("eigenvalues", pa.list_(pa.float64()), "largest of D^-1/2 A D^-1/2, descending"),
+        column("clusters", pa.int32(), "number of clusters chosen"),
+        column("components", pa.int32(), "connected components of the graph"),
+        column("residual", pa.float64(), "largest residual norm of the eigenpairs"),
+        column("regions", pa.int64(), "regions that were clustered"),
+        column("centre", _VECTOR, "(d,) mean feature that was subtracted"),
+    ),
+)
+
+LABELS = Table(
+    "labels",
+    "labels/<ingest>.parquet",
+    "one answer of one annotator",
+    (
+        column("class", pa.string(), "class"),
+        column("cluster", pa.int32(), "cluster number"),
+        column("verdict", pa.string(), "object, distractor or unsure"),
+        column("annotator", pa.string(), "who answered"),
+        column("seconds", pa.float32(), "time the answer took", nullable=True),
+        column("note", pa.string(), "free text"),
+        column("clustering", pa.string(), "fingerprint of the clusters that were shown"),
+    ),
+)
+
+DETECTIONS = Table(
+    "detections",
+    "refine/<set>/detections/<shard>.parquet",
+    "boxes and map of one class in one image, by one rule",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class"),
+        column("rule", pa.string(), "plain (no refinement), classify or filter"),
+        *_GRID,
+        column("map", _HALVES, "(grid_height * grid_width,) scores in 0..1, row-major"),
+        column("boxes", pa.list_(_BOX), "boxes, largest component first; pixels, end exclusive"),
+        column("score", pa.float32(), "the network's image-level score of the class"),
+        column("fallback", pa.bool_(), "true: nothing to refine with, the map is the plain one"),
+    ),
+)
+
+METRICS = Table(
+    "metrics",
+    "evaluate/<set>/metrics.parquet",
+    "how well one detection fits the truth; null where there is no truth of that kind",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class"),
+        column("rule", pa.string(), "plain, classify or filter"),
+        column("box_iou", pa.float32(), "best IoU of the first box with a true box", nullable=True),
+        column(
+            "threshold_ious",
+            _HALVES,
+            "best IoU of the largest component's box at each threshold of the grid",
+            nullable=True,
+        ),
+        column("iou", pa.float32(), "pixel IoU with the class's mask, void ignored", nullable=True),
+        column("precision", pa.float32(), "pixel precision, void ignored", nullable=True),
+        column("recall", pa.float32(), "pixel recall, void ignored", nullable=True),
+        column("fallback", pa.bool_(), "the detection fell back to the plain map"),
+    ),
+)
+
+ALL = (
+    IMAGES, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, REJECTS,
+    ASSIGNMENTS, CLUSTERS, SPECTRA, LABELS, DETECTIONS, METRICS,
+)  # fmt: skip
+"""Every table, in the order of the pipeline; the reference page is generated from it."""
