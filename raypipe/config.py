@@ -1,4 +1,4 @@
-"""Every setting of a run: defaults < TOML run file < `RAYPIPE_*` variables < flags.
+"""Every setting of a run: defaults < the run's own < TOML file < `RAYPIPE_*` variables < flags.
 
 A nested setting is spelled `[extract] threshold` in a run file, `RAYPIPE_EXTRACT__THRESHOLD` in
 the environment and `--set extract.threshold=0.3` on the command line. Settings that only change
@@ -64,6 +64,7 @@ class DatasetConfig(Section):
     class_file: str = Field("", description="file with one class a line, instead of the dataset's")
     only: tuple[str, ...] = Field((), description="use only these classes")
     limit: int = Field(0, ge=0, description="use at most this many images of a class, 0 = all")
+    shard_size: PositiveInt = Field(128, description="images a shard, the unit of commit")
     toyworld: ToyWorldConfig = ToyWorldConfig()
 
 
@@ -129,6 +130,7 @@ class SheetsConfig(Section):
 class SimulateConfig(Section):
     """The annotator that answers from ground truth."""
 
+    enabled: bool = Field(False, description="`raypipe run` lets it answer instead of a person")
     min_share: Share = Field(0.3, description="object: this share of regions lies on the class")
     error_rate: Share = Field(0.0, description="share of answers turned round")
     seed: int = Field(0, description="seed of the errors")
@@ -161,7 +163,6 @@ class EngineConfig(Section):
     actors: int = Field(0, ge=0, description="network actors; 0 = what the cluster holds")
     gpus_per_actor: float = Field(1.0, ge=0, description="GPUs an actor takes where there are any")
     batch_size: PositiveInt = Field(32, description="images a forward pass")
-    shard_size: PositiveInt = Field(128, description="images a shard")
     max_reject_share: Share = Field(0.05, description="exit 5 when more inputs are rejected")
     max_pixels: PositiveInt = Field(100_000_000, description="larger images are rejected")
 
@@ -198,24 +199,30 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Order the sources: flags, environment, run file (passed in as `_file`)."""
+        """Order the sources: flags, environment, run file, what the run remembers."""
         del dotenv_settings, file_secret_settings
         assert isinstance(init_settings, InitSettingsSource)  # noqa: S101 -- pydantic's contract
         given = dict(init_settings.init_kwargs)
-        file = given.pop("_file", {})
+        file, saved = given.pop("_file", {}), given.pop("_saved", {})
         return (
             InitSettingsSource(settings_cls, given),
             env_settings,
             InitSettingsSource(settings_cls, file),
+            InitSettingsSource(settings_cls, saved),
         )
 
 
-def load(file: str | None = None, flags: dict[str, Any] | None = None) -> Settings:
+def load(
+    file: str | None = None,
+    flags: dict[str, Any] | None = None,
+    saved: dict[str, Any] | None = None,
+) -> Settings:
     """Put the configuration together.
 
     Args:
         file: A TOML run file, or None.
         flags: Nested values that win over everything else, as `{"extract": {"threshold": 0.3}}`.
+        saved: What the run directory remembers; everything else wins over it.
 
     Raises:
         ConfigError: If the file cannot be read or a value does not fit; all problems in one go.
@@ -223,7 +230,7 @@ def load(file: str | None = None, flags: dict[str, Any] | None = None) -> Settin
     content = _read_toml(file) if file else {}
     _refuse_unknown(content, file or "")
     try:
-        return Settings(_file=content, **(flags or {}))  # type: ignore[call-arg]
+        return Settings(_file=content, _saved=saved or {}, **(flags or {}))
     except ValidationError as error:
         problems = "; ".join(
             f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 Floats = npt.NDArray[np.float32]
+Boxes = npt.NDArray[np.float64]
 
 
 def normalised(scores: Floats) -> Floats:
@@ -25,7 +26,8 @@ def normalised(scores: Floats) -> Floats:
     """
     positive = np.maximum(scores, 0.0).astype(np.float32)
     peak = positive.max(axis=(-2, -1), keepdims=True)
-    return np.divide(positive, peak, out=np.zeros_like(positive), where=peak > 0)
+    scaled: Floats = np.divide(positive, peak, out=np.zeros_like(positive), where=peak > 0)
+    return scaled
 
 
 def upsampled(grid: Floats, height: int, width: int) -> Floats:
@@ -73,7 +75,7 @@ def foreground(image_map: Floats, threshold: float) -> npt.NDArray[np.bool_]:
     return np.asarray(image_map > threshold * image_map.max(initial=0.0))
 
 
-def component_boxes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
+def component_boxes(mask: npt.NDArray[np.bool_]) -> Boxes:
     """Return the box of every 8-connected component, the one of most pixels first.
 
     Args:
@@ -93,7 +95,9 @@ def component_boxes(mask: npt.NDArray[np.bool_]) -> npt.NDArray[np.float64]:
     return np.array(boxes, dtype=np.float64)[np.argsort(-sizes, kind="stable")]
 
 
-def box_ious(box: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def box_ious(
+    box: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
     """Return the IoU of one box with each of several.
 
     Args:
@@ -108,4 +112,5 @@ def box_ious(box: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]) -> np
     overlap = np.prod(np.clip(high - low, 0, None), axis=1)
     areas = np.prod(truth[:, 2:] - truth[:, :2], axis=1)
     union = np.prod(box[2:] - box[:2]) + areas - overlap
-    return np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    ious: Boxes = np.divide(overlap, union, out=np.zeros_like(overlap), where=union > 0)
+    return ious

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from raypipe.errors import InputError
@@ -51,29 +53,58 @@ class Table:
         """
         return pa.Table.from_pylist(list(rows), schema=self.schema)
 
-    def check(self, table: pa.Table, source: str) -> pa.Table:
+    def check(
+        self, table: pa.Table, source: str, columns: Sequence[str] | None = None
+    ) -> pa.Table:
         """Return the table with exactly this schema's columns, in order.
 
         Args:
             table: What was read.
             source: Where it was read from, for the error.
+            columns: The columns that were asked for; all by default.
 
         Raises:
             InputError: If a column is missing or of another type.
         """
-        missing = [name for name in self.schema.names if name not in table.column_names]
+        names = list(columns) if columns is not None else self.schema.names
+        missing = [name for name in names if name not in table.column_names]
         if missing:
             raise InputError(
                 f"{source}: not a raypipe {self.name} table, it lacks {', '.join(missing)}",
                 "run the step that makes it again with --fresh",
             )
         try:
-            return table.select(self.schema.names).cast(self.schema)
+            return table.select(names).cast(pa.schema([self.schema.field(name) for name in names]))
         except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
             raise InputError(
                 f"{source}: a column of the {self.name} table has another type ({error})",
                 "run the step that makes it again with --fresh",
             ) from error
+
+
+def list_column(arrays: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> pa.ListArray:
+    """Return one list a row from one array a row, without a Python object a number.
+
+    Args:
+        arrays: n arrays of any shape, flattened row-major.
+        dtype: NumPy type of the values.
+    """
+    offsets = np.concatenate([[0], np.cumsum([array.size for array in arrays])])
+    flat = [np.ascontiguousarray(array, dtype=dtype).ravel() for array in arrays]
+    values = np.concatenate(flat) if flat else np.empty(0, dtype)
+    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
+
+
+def matrix(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    """Return a column of equally long lists as an (n, d) array; (0, 0) for no rows.
+
+    Raises:
+        ValueError: If the lists differ in length.
+    """
+    if len(column) == 0:
+        return np.empty((0, 0), dtype=np.float32)
+    values = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
+    return values.reshape(len(column), -1)
 
 
 _VECTOR = pa.list_(pa.float32())

@@ -78,7 +78,7 @@ class Location:
         with _explained(self, "looked up"):
             return self.filesystem.get_file_info(self.path)
 
-    def list(self, *, recursive: bool = False) -> list[fs.FileInfo]:
+    def entries(self, *, recursive: bool = False) -> list[fs.FileInfo]:
         """Return what lies below, sorted by path; nothing if the directory is not there."""
         selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
         with _explained(self, "listed"):
@@ -86,7 +86,7 @@ class Location:
 
     def names(self) -> list[str]:
         """Return the names of the files directly below, sorted."""
-        return [info.base_name for info in self.list() if info.type == fs.FileType.File]
+        return [info.base_name for info in self.entries() if info.type == fs.FileType.File]
 
     def read_bytes(self) -> bytes:
         """Return the file's content.
@@ -106,7 +106,9 @@ class Location:
         try:
             return self.read_bytes().decode("utf-8-sig")
         except UnicodeDecodeError as error:
-            raise InputError(f"{self}: not UTF-8 text ({error.reason})", "save it as UTF-8") from None
+            raise InputError(
+                f"{self}: not UTF-8 text ({error.reason})", "save it as UTF-8"
+            ) from None
 
     def write_bytes(self, content: bytes | pa.Buffer) -> None:
         """Write a whole file so that nobody ever sees a part of it.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -124,12 +124,14 @@ class Run:
         place = self.step(step) / "manifest.json"
         if not place.exists():
             return None
+        command = step.split("/", maxsplit=1)[0]
         try:
             content = json.loads(place.read_text())
             version = int(content["schema_version"])
         except (ValueError, KeyError, TypeError):
             raise InputError(
-                f"{place}: not a manifest", f"delete it and run {step.split('/')[0]} again"
+                f"{place}: not a manifest",
+                f"delete it and run {command} again",
             ) from None
         if version > SCHEMA_VERSION:
             raise ConfigError(
@@ -147,7 +149,7 @@ class Run:
         """
         manifest = self.manifest(step)
         if manifest is None:
-            command = step.split("/")[0]
+            command = step.split("/", maxsplit=1)[0]
             raise InputError(
                 f"{self.root}: step {step} has not been done",
                 f"run `raypipe {command} --run {self.root}` first",
@@ -192,7 +194,7 @@ class Run:
             versions={name: metadata.version(name) for name in _VERSIONED},
             details=dict(details or {}),
         )
-        content = json.dumps(asdict(manifest), indent=2, sort_keys=True) + "\n"
+        content = json.dumps(asdict(manifest), indent=2) + "\n"
         (self.step(plan.step) / "manifest.json").write_bytes(content.encode())
         return manifest
 
@@ -252,11 +254,21 @@ class Parts:
             if name.endswith(self.suffix)
         }
 
-    def read(self, table: Table) -> Iterator[pa.Table]:
-        """Yield every part, in the order of the names, checked against the schema."""
+    def read(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
+        """Yield every part, in the order of the names, checked against the schema.
+
+        Args:
+            table: What the parts must be.
+            columns: Columns to read; all by default.
+        """
         for name in sorted(self.done()):
             place = self.folder / f"{name}{self.suffix}"
-            yield table.check(place.read_table(), str(place))
+            found = place.read_table(columns=list(columns) if columns is not None else None)
+            yield table.check(found, str(place), columns)
+
+    def count(self, table: Table) -> int:
+        """Return the rows of all parts."""
+        return sum(part.num_rows for part in self.read(table, columns=table.schema.names[:1]))
 
     def remove_others(self) -> int:
         """Delete parts that another configuration left behind; return how many."""

@@ -1,0 +1,1 @@
+"""Micro-annotation: show each cluster to a person, and keep what the person answers."""

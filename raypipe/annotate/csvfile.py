@@ -1,0 +1,152 @@
+"""The labels CSV as text: the empty one that people fill in, and its rows once they did."""
+
+from __future__ import annotations
+
+import csv
+import io
+from dataclasses import dataclass
+
+import pyarrow as pa
+
+from raypipe.errors import LabelError
+
+Key = tuple[str, int]
+"""A cluster: its class and its number."""
+
+COLUMNS = ("class", "cluster", "verdict", "annotator", "seconds", "note", "clustering")
+
+_REQUIRED = ("class", "cluster", "verdict", "clustering")
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that starts with these
+
+
+@dataclass(frozen=True)
+class Clusters:
+    """The clusters that can be answered.
+
+    Attributes:
+        clusterings: Fingerprint of each class's clusters, in the table's order.
+        keys: Every cluster, in the table's order.
+    """
+
+    clusterings: dict[str, str]
+    keys: tuple[Key, ...]
+
+    @classmethod
+    def of(cls, table: pa.Table) -> Clusters:
+        """Make it from a table of `tables.CLUSTERS`."""
+        names = table["class"].to_pylist()
+        return cls(
+            dict(zip(names, table["clustering"].to_pylist(), strict=True)),
+            tuple(zip(names, table["cluster"].to_pylist(), strict=True)),
+        )
+
+    def numbers(self) -> dict[str, list[int]]:
+        """Return the numbers of each class's clusters."""
+        numbers: dict[str, list[int]] = {name: [] for name in self.clusterings}
+        for name, cluster in self.keys:
+            numbers[name].append(cluster)
+        return numbers
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """What a CSV file holds.
+
+    Attributes:
+        separator: `,` or `;`.
+        rows: For each row that is not blank, the number of its first line and its cells by
+            column, or None where their number is not that of the columns.
+    """
+
+    separator: str
+    rows: tuple[tuple[int, dict[str, str] | None], ...]
+
+
+def template(clusters: Clusters) -> str:
+    """Return a CSV with one row a cluster, its verdict still empty."""
+    # Unquoted, a carriage return in a name would end the line.
+    quoting = csv.QUOTE_ALL if any("\r" in name for name, _ in clusters.keys) else csv.QUOTE_MINIMAL
+    text = io.StringIO(newline="")
+    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    writer.writerow(COLUMNS)
+    for name, cluster in clusters.keys:
+        clustering = protected(clusters.clusterings[name])
+        writer.writerow([protected(name), cluster, "", "", "", "", clustering])
+    return text.getvalue()
+
+
+def read(text: str, source: str) -> Sheet:
+    """Split a labels CSV into rows; absent columns give empty cells.
+
+    Args:
+        text: The CSV, separated by `,` or `;`, with or without a byte order mark.
+        source: Name of the file, for the error.
+
+    Raises:
+        LabelError: If the text is not a CSV, or its columns are not those of a labels file.
+    """
+    text = text.removeprefix("\ufeff")
+    if "\0" in text:
+        raise LabelError(f"{source}: holds NUL bytes, so it is no CSV file", "save it as CSV")
+    first = text.split("\n", 1)[0]
+    separator = ";" if first.count(";") > first.count(",") else ","
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    rows: list[tuple[int, dict[str, str] | None]] = []
+    try:
+        header = [cell.strip().lower() for cell in next(reader, [])]
+        _check_header(header, source)
+        line = reader.line_num + 1  # a quoted cell may span lines: a row's first one counts
+        for cells in reader:
+            if any(cell.strip() for cell in cells):
+                fits = len(cells) == len(header)
+                rows.append((line, _named(header, cells) if fits else None))
+            line = reader.line_num + 1
+    except csv.Error as error:
+        raise LabelError(
+            f"{source}: line {reader.line_num}: not CSV ({error})", "mend the line it names"
+        ) from None
+    return Sheet(separator, tuple(rows))
+
+
+def _named(header: list[str], cells: list[str]) -> dict[str, str]:
+    return dict.fromkeys(COLUMNS, "") | dict(zip(header, cells, strict=True))
+
+
+def _check_header(header: list[str], source: str) -> None:
+    missing = [name for name in _REQUIRED if name not in header]
+    unknown = [repr(name) for name in header if name not in COLUMNS]
+    twice = sorted({name for name in header if header.count(name) > 1})
+    problems = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unknown", unknown), ("twice", twice))
+        if names
+    ]
+    if problems:
+        raise LabelError(
+            f"{source}: line 1: not the columns of a labels file ({'; '.join(problems)[:500]})",
+            f"the first line must be {','.join(COLUMNS)}; `raypipe labels template` writes it",
+        )
+
+
+def protected(cell: str) -> str:
+    """Return a cell that a spreadsheet neither runs as a formula nor rewrites as a number."""
+    return "'" + cell if _needs_protection(cell) else cell
+
+
+def unprotected(cell: str) -> str:
+    """Undo `protected`; a cell that was typed in as it is stays as it is."""
+    return cell[1:] if cell.startswith("'") and _needs_protection(cell[1:]) else cell
+
+
+def _needs_protection(cell: str) -> bool:
+    # The apostrophe itself is protected too, so that undoing is exact.
+    return cell.startswith((*_FORMULA, "'")) or _is_number(cell)
+
+
+def _is_number(cell: str) -> bool:
+    """Whether a spreadsheet would rewrite the cell: the fingerprint 12e45678 reads as a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True

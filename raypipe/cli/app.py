@@ -1,0 +1,67 @@
+"""The application: its commands and what they share."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from raypipe import __version__
+from raypipe.cli import (
+    cluster,
+    demo,
+    evaluate,
+    extract,
+    fit,
+    index,
+    labels,
+    refine,
+    run,
+    sheets,
+    status,
+)
+
+app = typer.Typer(
+    name="raypipe",
+    help="Find objects in images from image-level labels alone.\n\n"
+    "The steps: extract → cluster → sheets → labels → refine → evaluate. "
+    "`raypipe demo` shows them all at work.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(value: bool) -> None:
+    if value:
+        typer.echo(f"raypipe {__version__}")
+        raise typer.Exit
+
+
+@app.callback(epilog="Example: `raypipe demo`")
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Find objects in images from image-level labels alone."""
+    del version
+
+
+_START, _STEPS, _WHOLE = "Start", "Steps", "Whole runs"
+
+for _command, _panel, _example in (
+    (demo.demo, _START, "raypipe demo"),
+    (index.index, _STEPS, "raypipe index --dataset voc --root VOCdevkit/VOC2012"),
+    (fit.fit, _STEPS, "raypipe fit --run runs/voc"),
+    (extract.extract, _STEPS, "raypipe extract --dataset ilsvrc --root s3://bucket/imagenet"),
+    (cluster.cluster, _STEPS, "raypipe cluster --max-clusters 3"),
+    (sheets.sheets, _STEPS, "raypipe sheets --run runs/ilsvrc"),
+    (refine.refine, _STEPS, "raypipe refine --images new_photos --classes boat"),
+    (evaluate.evaluate, _STEPS, "raypipe evaluate --split val"),
+    (run.run, _WHOLE, "raypipe run jobs/voc2012.toml"),
+    (status.status, _WHOLE, "raypipe status --run runs/voc"),
+):
+    app.command(epilog=f"Example: `{_example}`", rich_help_panel=_panel)(_command)
+app.add_typer(labels.app, name="labels", rich_help_panel=_STEPS)

@@ -1,0 +1,329 @@
+"""Drawn scenes in which every object comes with a companion, as trains come with rails.
+
+A scene is a seeded picture: a cluttered ground that all classes share, a companion drawn on it,
+and the object on top. Size, place, tilt and colours vary; only the object is in the mask. What a
+classifier can tell the classes by is therefore both, object and companion, and nothing else.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from numpy.random import Generator
+from PIL import Image, ImageDraw
+
+Colour = tuple[int, int, int]
+Point = tuple[float, float]
+
+_SUPERSAMPLING = 3  # drawn this much larger, then averaged: Pillow's shapes have hard edges
+
+
+class Brush:
+    """Draws one thing in its own coordinates: x to the right, y down, (0, 0) at its centre.
+
+    Args:
+        canvases: What to draw on, and whether it takes colours (a mask takes 255).
+        centre: Where (0, 0) lies, pixels.
+        scale: Pixels a unit.
+        tilt: Turn, radians, clockwise on the screen.
+        mirrored: Whether left and right are swapped.
+    """
+
+    def __init__(
+        self,
+        colour: ImageDraw.ImageDraw,
+        mask: ImageDraw.ImageDraw | None,
+        centre: Point,
+        scale: float,
+        *,
+        tilt: float = 0.0,
+        mirrored: bool = False,
+    ) -> None:
+        self._colour, self._mask = colour, mask
+        self._centre, self._scale = centre, scale
+        self._cos, self._sin = math.cos(tilt), math.sin(tilt)
+        self._side = -1.0 if mirrored else 1.0
+
+    def polygon(self, points: Sequence[Point], fill: Colour) -> None:
+        """Fill a polygon."""
+        corners = [self._pixel(point) for point in points]
+        self._colour.polygon(corners, fill)
+        if self._mask is not None:
+            self._mask.polygon(corners, 255)
+
+    def bar(self, x0: float, y0: float, x1: float, y1: float, fill: Colour) -> None:
+        """Fill a rectangle, given by two opposite corners."""
+        self.polygon([(x0, y0), (x1, y0), (x1, y1), (x0, y1)], fill)
+
+    def disc(self, centre: Point, width: float, height: float, fill: Colour) -> None:
+        """Fill an ellipse, given by its centre and its two radii."""
+        angles = [2 * math.pi * step / 28 for step in range(28)]
+        x, y = centre
+        self.polygon(
+            [(x + width * math.cos(angle), y + height * math.sin(angle)) for angle in angles], fill
+        )
+
+    def line(self, points: Sequence[Point], width: float, fill: Colour) -> None:
+        """Draw a line of some thickness."""
+        corners = [self._pixel(point) for point in points]
+        thickness = max(1, round(width * self._scale))
+        self._colour.line(corners, fill, thickness, joint="curve")
+        if self._mask is not None:
+            self._mask.line(corners, 255, thickness, joint="curve")
+
+    def _pixel(self, point: Point) -> Point:
+        x, y = self._side * point[0] * self._scale, point[1] * self._scale
+        return (
+            self._centre[0] + self._cos * x - self._sin * y,
+            self._centre[1] + self._sin * x + self._cos * y,
+        )
+
+
+Paint = Callable[[Brush, Generator], None]
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A class of the toy world.
+
+    Attributes:
+        name: The object.
+        companion: What is in every one of its pictures.
+        paint: Draws the object within x = -1..1.
+        paint_companion: Draws the companion within x = -1..1.
+        height: Half the object's height in the same unit, for placing it.
+    """
+
+    name: str
+    companion: str
+    paint: Paint
+    paint_companion: Paint
+    height: float
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A picture and the truth about it.
+
+    Attributes:
+        pixels: (S, S, 3) uint8 RGB.
+        inside: (S, S) bool, the object's pixels.
+    """
+
+    pixels: npt.NDArray[np.uint8]
+    inside: npt.NDArray[np.bool_]
+
+
+def draw(kind: Kind, size: int, rng: Generator) -> Scene:
+    """Draw a scene.
+
+    Args:
+        kind: Its class.
+        size: S, width and height of the picture, pixels.
+        rng: Decides everything that varies.
+    """
+    wide = size * _SUPERSAMPLING
+    picture = _ground(wide, rng)
+    mask = Image.new("L", (wide, wide))
+    colour, stencil = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
+    scale = wide * rng.uniform(0.17, 0.25)
+    tilt = rng.uniform(-0.3, 0.3)
+    # The turned object's half extents: it must lie inside the picture as a whole.
+    across = scale * (abs(math.cos(tilt)) + kind.height * abs(math.sin(tilt))) + 0.02 * wide
+    down = scale * (abs(math.sin(tilt)) + kind.height * abs(math.cos(tilt))) + 0.02 * wide
+    centre = (rng.uniform(across, wide - across), rng.uniform(down, wide - down))
+    beside = _companion_place(centre, down, wide, rng)
+    companion = Brush(
+        colour, None, beside, wide * rng.uniform(0.4, 0.62), tilt=rng.uniform(-0.35, 0.35)
+    )
+    kind.paint_companion(companion, rng)
+    mirrored = bool(rng.random() < 0.5)
+    kind.paint(Brush(colour, stencil, centre, scale, tilt=tilt, mirrored=mirrored), rng)
+    grain = rng.normal(0, 5, (size, size, 1))
+    pixels = np.asarray(picture.reduce(_SUPERSAMPLING), dtype=np.float64) + grain
+    inside = np.asarray(mask.reduce(_SUPERSAMPLING)) >= 128
+    return Scene(pixels.clip(0, 255).astype(np.uint8), inside)
+
+
+def _companion_place(centre: Point, down: float, wide: float, rng: Generator) -> Point:
+    """Return where the companion goes: in one scene of two the object stands on it."""
+    if rng.random() < 0.5:
+        return (
+            float(np.clip(centre[0] + wide * rng.normal(0, 0.15), 0.2 * wide, 0.8 * wide)),
+            min(centre[1] + down * rng.uniform(0.8, 1.2), 0.9 * wide),
+        )
+    far = 0.15 if centre[1] > wide / 2 else 0.85
+    return wide * rng.uniform(0.3, 0.7), wide * (far + rng.uniform(-0.08, 0.08))
+
+
+def _ground(wide: int, rng: Generator) -> Image.Image:
+    """Draw the ground: soft stains in a muted colour, and clutter that means nothing."""
+    base = rng.uniform(125, 185) + rng.uniform(-22, 22, 3)
+    stains = sum(
+        np.asarray(_noise(cells, wide, rng), dtype=np.float64) * strength
+        for cells, strength in ((4, 26.0), (11, 16.0))
+    )
+    ground = base + stains[..., None] * rng.uniform(0.7, 1.1, 3)
+    picture = Image.fromarray(ground.clip(0, 255).astype(np.uint8))
+    pen = ImageDraw.Draw(picture)
+    for _ in range(int(rng.integers(30, 46))):
+        tone = (base + rng.uniform(-45, 45) + rng.uniform(-20, 20, 3)).clip(0, 255)
+        fill = (int(tone[0]), int(tone[1]), int(tone[2]))
+        place = (float(rng.uniform(0, wide)), float(rng.uniform(0, wide)))
+        speck = Brush(pen, None, place, wide * rng.uniform(0.01, 0.045), tilt=rng.uniform(0, 6.3))
+        _CLUTTER[int(rng.integers(len(_CLUTTER)))](speck, fill)
+    return picture
+
+
+def _noise(cells: int, wide: int, rng: Generator) -> Image.Image:
+    """Return smooth noise of about -1..1, (wide, wide), with stains of wide / cells pixels."""
+    coarse = Image.fromarray(rng.normal(0, 0.5, (cells, cells)).astype(np.float32))
+    return coarse.resize((wide, wide), Image.Resampling.BICUBIC)
+
+
+def _pebble(brush: Brush, fill: Colour) -> None:
+    brush.disc((0, 0), 1, 0.7, fill)
+
+
+def _shard(brush: Brush, fill: Colour) -> None:
+    brush.polygon([(-1, 0.6), (0.1, -0.9), (1, 0.7)], fill)
+
+
+def _twig(brush: Brush, fill: Colour) -> None:
+    brush.line([(-1.6, 0), (0, 0.3), (1.6, -0.2)], 0.3, fill)
+
+
+_CLUTTER = (_pebble, _shard, _twig)
+
+
+def _vary(rng: Generator, *palette: Colour) -> Colour:
+    """Return one of some colours, a little changed."""
+    red, green, blue = palette[int(rng.integers(len(palette)))]
+    shift = rng.integers(-16, 17, 3)
+    red, green, blue = (
+        int(np.clip(value + step, 0, 255))
+        for value, step in zip((red, green, blue), shift, strict=True)
+    )
+    return red, green, blue
+
+
+def _train(brush: Brush, rng: Generator) -> None:
+    body = _vary(rng, (196, 52, 48), (206, 120, 30), (176, 40, 92))
+    dark, glass = (48, 44, 52), _vary(rng, (250, 226, 140))
+    for x in (-0.72, -0.4, 0.4, 0.72):
+        brush.disc((x, 0.36), 0.13, 0.13, dark)
+    brush.polygon([(-1, -0.42), (0.7, -0.42), (1, 0.05), (1, 0.34), (-1, 0.34)], body)
+    brush.bar(-1, 0.12, 1, 0.2, (244, 238, 224))
+    for x in (-0.86, -0.5, -0.14, 0.22):
+        brush.bar(x, -0.28, x + 0.24, 0.02, glass)
+    brush.polygon([(0.58, -0.28), (0.68, -0.28), (0.86, 0.02), (0.58, 0.02)], glass)
+
+
+def _rails(brush: Brush, rng: Generator) -> None:
+    wood, steel = _vary(rng, (92, 66, 46)), _vary(rng, (150, 156, 168))
+    step = rng.uniform(0.11, 0.14)
+    brush.polygon([(-1, 0.2), (-0.96, -0.2), (0.96, -0.2), (1, 0.2)], _vary(rng, (128, 116, 104)))
+    for number in range(int(1.9 / step)):
+        x = -0.94 + number * step
+        brush.bar(x, -0.24, x + 0.06, 0.24, wood)
+    for y in (-0.13, 0.13):
+        brush.bar(-1, y - 0.025, 1, y + 0.025, steel)
+
+
+def _boat(brush: Brush, rng: Generator) -> None:
+    hull = _vary(rng, (132, 62, 40), (112, 44, 58))
+    sail = _vary(rng, (250, 244, 228), (248, 228, 190))
+    brush.bar(-0.06, -0.95, 0.02, 0.4, (84, 60, 44))
+    brush.polygon([(-0.1, -0.9), (-0.1, 0.3), (-0.85, 0.3)], sail)
+    brush.polygon([(0.08, -0.75), (0.08, 0.3), (0.7, 0.3)], sail)
+    brush.polygon([(-0.27, -0.55), (-0.1, -0.55), (-0.1, -0.3), (-0.45, -0.3)], hull)
+    brush.polygon([(-1, 0.36), (1, 0.36), (0.68, 0.85), (-0.7, 0.85)], hull)
+    brush.bar(-0.9, 0.42, 0.9, 0.5, (240, 226, 200))
+
+
+def _water(brush: Brush, rng: Generator) -> None:
+    deep, light = _vary(rng, (52, 124, 172)), _vary(rng, (140, 200, 222))
+    lobes = [(x, rng.uniform(0.18, 0.26)) for x in np.linspace(-0.75, 0.75, 6)]
+    for x, height in lobes:
+        brush.disc((x, 0), 0.25, height, deep)
+    for row in (-0.12, -0.03, 0.06, 0.15):
+        start = rng.uniform(-0.85, -0.7)
+        xs = np.arange(start, 0.82, 0.05)
+        brush.line([(x, row + 0.018 * math.sin(26 * x)) for x in xs], 0.018, light)
+
+
+def _bird(brush: Brush, rng: Generator) -> None:
+    body = _vary(rng, (238, 200, 52), (236, 168, 60))
+    wing, beak = _vary(rng, (70, 70, 110)), (222, 96, 36)
+    brush.polygon([(-0.5, -0.1), (-1, -0.3), (-0.95, 0.12), (-0.45, 0.25)], wing)
+    brush.disc((0, 0.12), 0.65, 0.46, body)
+    brush.disc((0.5, -0.3), 0.34, 0.32, body)
+    brush.polygon([(0.78, -0.4), (1, -0.24), (0.76, -0.16)], beak)
+    brush.polygon([(0.25, 0.05), (-0.1, -0.2), (-0.62, 0.22), (-0.1, 0.35)], wing)
+    brush.disc((0.58, -0.36), 0.08, 0.08, (30, 26, 30))
+
+
+def _branch(brush: Brush, rng: Generator) -> None:
+    bark, leaf = _vary(rng, (104, 72, 48)), _vary(rng, (74, 138, 62), (96, 150, 54))
+    brush.polygon([(-1, -0.08), (1, -0.02), (1, 0.03), (-1, 0.08)], bark)
+    for x in np.linspace(-0.85, 0.9, 9):
+        for side in (-1, 1):
+            lean, length = rng.uniform(0.04, 0.16), rng.uniform(0.16, 0.26)
+            tip = (x + lean + 0.05, side * length)
+            brush.polygon([(x, 0), (x - 0.04, side * length * 0.6), tip, (x + 0.1, 0.03)], leaf)
+
+
+def _kite(brush: Brush, rng: Generator) -> None:
+    one, other = _vary(rng, (148, 62, 168), (206, 66, 140)), _vary(rng, (84, 196, 186))
+    top, left, low, right = (0.0, -1.0), (-0.75, -0.2), (0.0, 0.8), (0.75, -0.2)
+    middle = (0.0, -0.2)
+    for fill, corners in ((one, (top, left)), (other, (left, low)), (one, (low, right)),
+                          (other, (right, top))):  # fmt: skip
+        brush.polygon([middle, *corners], fill)
+    for y in (0.85, 1.0):
+        brush.polygon([(-0.14, y - 0.07), (0.14, y + 0.07), (0.14, y - 0.07), (-0.14, y + 0.07)],
+                      one)  # fmt: skip
+
+
+def _cloud(brush: Brush, rng: Generator) -> None:
+    shade, white = _vary(rng, (206, 214, 230)), _vary(rng, (240, 243, 250))
+    puffs = [(x, rng.uniform(-0.08, 0.04), rng.uniform(0.16, 0.24))
+             for x in np.linspace(-0.75, 0.75, 7)]  # fmt: skip
+    for x, y, radius in puffs:
+        brush.disc((x, y + 0.06), radius * 1.1, radius, shade)
+    for x, y, radius in puffs:
+        brush.disc((x, y - 0.02), radius, radius * 0.85, white)
+
+
+def _car(brush: Brush, rng: Generator) -> None:
+    body = _vary(rng, (64, 150, 84), (44, 128, 120))
+    glass, dark = _vary(rng, (206, 232, 240)), (40, 40, 46)
+    brush.polygon([(-0.6, 0), (-0.4, -0.48), (0.3, -0.48), (0.62, 0)], body)
+    brush.polygon([(-1, 0), (0.8, -0.02), (1, 0.12), (1, 0.36), (-1, 0.36)], body)
+    brush.polygon([(-0.46, -0.04), (-0.32, -0.38), (-0.06, -0.38), (-0.06, -0.04)], glass)
+    brush.polygon([(0.04, -0.38), (0.24, -0.38), (0.46, -0.04), (0.04, -0.04)], glass)
+    for x in (-0.55, 0.55):
+        brush.disc((x, 0.36), 0.22, 0.22, dark)
+        brush.disc((x, 0.36), 0.1, 0.1, (210, 210, 214))
+
+
+def _road(brush: Brush, rng: Generator) -> None:
+    brush.bar(-1, -0.22, 1, 0.22, _vary(rng, (78, 78, 86)))
+    for y in (-0.18, 0.18):
+        brush.bar(-1, y - 0.015, 1, y + 0.015, (222, 222, 216))
+    for x in np.arange(-0.92, 0.9, 0.24):
+        brush.bar(x, -0.025, x + 0.14, 0.025, _vary(rng, (244, 206, 74)))
+
+
+KINDS = (
+    Kind("train", "rails", _train, _rails, 0.5),
+    Kind("boat", "water", _boat, _water, 0.95),
+    Kind("bird", "branch", _bird, _branch, 0.62),
+    Kind("kite", "cloud", _kite, _cloud, 1.08),
+    Kind("car", "road", _car, _road, 0.58),
+)
+"""The classes, in the order of their mask values."""

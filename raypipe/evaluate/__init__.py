@@ -1,0 +1,1 @@
+"""The evaluate step: detections against the truth, before and after refinement."""

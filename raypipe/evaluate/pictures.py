@@ -1,0 +1,202 @@
+"""Pictures for the report: which pairs to show, and a map drawn over its photo."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from matplotlib import colormaps
+from PIL import Image, ImageOps
+
+from raypipe.errors import InputError
+from raypipe.maps import Floats, upsampled
+from raypipe.storage.location import Location
+
+_LONG_SIDE = 400  # pixels; about 15 kB a picture, and sharp in two columns of a phone
+_QUALITY = 72
+_GREY = (128, 128, 128)
+_COLOURS = "magma"  # perceptual: its brightness grows with the score, for every kind of eye
+
+Pixels = npt.NDArray[np.uint8]
+Rect = tuple[float, float, float, float]
+"""x, y, width, height, as SVG wants it; pixels of the image."""
+
+
+@dataclass(frozen=True)
+class Pick:
+    """A pair of image and class that is worth a look.
+
+    Attributes:
+        image_id: The image.
+        name: The class.
+        plain: Its row of `metrics` before.
+        refined: Its row after.
+        change: What refining did to its IoU, -1..1: the box's, or the mask's without true boxes.
+    """
+
+    image_id: str
+    name: str
+    plain: Mapping[str, Any]
+    refined: Mapping[str, Any]
+    change: float
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One side of a case: what one rule made of the image.
+
+    Attributes:
+        source: Data URI of the photo under the map's colours.
+        boxes: The predicted box that is judged; empty if there is none.
+        box_iou: Its best IoU with a true box, or None.
+        iou: The mask's IoU, or None.
+    """
+
+    source: str
+    boxes: list[Rect]
+    box_iou: float | None
+    iou: float | None
+
+
+@dataclass(frozen=True)
+class Case:
+    """An image before and after, as the page shows it.
+
+    Attributes:
+        image_id: The image.
+        title: The class, for people.
+        width: Image width, pixels.
+        height: Image height, pixels.
+        truth: True boxes.
+        plain: Before.
+        refined: After.
+        change: As in `Pick`.
+    """
+
+    image_id: str
+    title: str
+    width: int
+    height: int
+    truth: list[Rect]
+    plain: Panel
+    refined: Panel
+    change: float
+
+
+def pick(metrics: pa.Table, plain: str, refined: str, count: int) -> tuple[list[Pick], list[Pick]]:
+    """Choose the pairs that refining changed most.
+
+    Args:
+        metrics: What was measured, without the pairs that were never detected.
+        plain: Rule before.
+        refined: Rule after.
+        count: Pairs of either kind, at most.
+
+    Returns:
+        Those that lost most, then those that gained most, the largest change first; pairs that
+        did not change are in neither.
+    """
+    pairs: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
+    light = metrics.select(["image_id", "class", "rule", "box_iou", "iou"])
+    for row in light.to_pylist():
+        pairs.setdefault((row["image_id"], row["class"]), {})[row["rule"]] = row
+    picks = [
+        Pick(*pair, rows[plain], rows[refined], _judged(rows[refined]) - _judged(rows[plain]))
+        for pair, rows in pairs.items()
+        if plain in rows and refined in rows
+    ]
+    picks.sort(key=lambda item: (item.change, item.image_id, item.name))
+    losses = [item for item in picks[:count] if item.change < 0]
+    gains = [item for item in reversed(picks[-count:]) if item.change > 0]
+    return losses, gains
+
+
+def _judged(row: Mapping[str, Any]) -> float:
+    """Return the IoU that a change is measured by; 0 without any truth."""
+    return float(row["iou"] or 0.0) if row["box_iou"] is None else float(row["box_iou"])
+
+
+def read_photo(uri: str, width: int, height: int) -> Pixels:
+    """Return a photo at display size, in the frame after EXIF rotation.
+
+    Args:
+        uri: Path or URI of the image.
+        width: Its width, pixels.
+        height: Its height, pixels.
+
+    Returns:
+        (h, w, 3) uint8 sRGB, at most 400 pixels a side; grey if the image cannot be read.
+    """
+    scale = min(1.0, _LONG_SIDE / max(width, height))
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    try:
+        with Image.open(io.BytesIO(Location.of(uri).read_bytes())) as image:
+            turned = ImageOps.exif_transpose(image).convert("RGB")
+            return np.asarray(turned.resize(size, Image.Resampling.LANCZOS))
+    except (InputError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+        # The page must not fail for a picture that has gone since it was measured.
+        return np.asarray(Image.new("RGB", size, _GREY))
+
+
+def overlay(photo: Pixels, grid: Floats) -> str:
+    """Draw a map over a photo.
+
+    Args:
+        photo: (h, w, 3) uint8.
+        grid: Cells of the map, non-negative.
+
+    Returns:
+        Data URI of a WebP picture: the hotter a pixel, the less of the photo shines through.
+    """
+    heat = upsampled(grid, *photo.shape[:2])
+    heat = heat / max(float(heat.max(initial=0.0)), 1e-12)
+    colours = colormaps[_COLOURS](heat)[..., :3] * 255
+    # Grey under the colours, so that the photo's own colours are not taken for heat.
+    grey = photo @ np.array([0.299, 0.587, 0.114])
+    opacity = 0.15 + 0.55 * heat[..., None]
+    mixed = (1 - opacity) * (0.6 * photo + 0.4 * grey[..., None]) + opacity * colours
+    buffer = io.BytesIO()
+    Image.fromarray(mixed.astype(np.uint8)).save(buffer, "WEBP", quality=_QUALITY)
+    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+
+
+def draw(
+    picked: Pick,
+    uri: str,
+    title: str,
+    truth: npt.NDArray[np.float64],
+    detections: tuple[Mapping[str, Any], Mapping[str, Any]],
+) -> Case:
+    """Draw a pair before and after.
+
+    Args:
+        picked: The pair.
+        uri: Path or URI of its image.
+        title: Its class, for people.
+        truth: (m, 4) true boxes.
+        detections: The rows of `measure.detection_rows`, plain and refined.
+    """
+    width, height = int(detections[0]["width"]), int(detections[0]["height"])
+    photo = read_photo(uri, width, height)
+    plain, refined = (
+        Panel(
+            overlay(photo, row["map"]),
+            [_rect(box) for box in row["boxes"][:1]],
+            scores["box_iou"],
+            scores["iou"],
+        )
+        for row, scores in zip(detections, (picked.plain, picked.refined), strict=True)
+    )
+    rects = [_rect(box) for box in truth]
+    return Case(picked.image_id, title, width, height, rects, plain, refined, picked.change)
+
+
+def _rect(box: npt.NDArray[np.float64]) -> Rect:
+    x0, y0, x1, y1 = (float(side) for side in box)
+    return x0, y0, x1 - x0, y1 - y0

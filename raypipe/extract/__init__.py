@@ -1,0 +1,1 @@
+"""Images to foreground maps, regions and a background bank."""

@@ -1,0 +1,109 @@
+"""Which cells of a foreground map become regions, and their features."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from raypipe.config import ExtractConfig
+from raypipe.localizers.shard import LocalizedImage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Cells = npt.NDArray[np.intp]
+
+
+@dataclass(frozen=True)
+class RegionSample:
+    """The n regions that one class of one image gives.
+
+    Attributes:
+        image_id: The image.
+        name: The class.
+        background: They are of the background bank.
+        cells: (n, 2) row and column.
+        scores: (n,) float32, the map at the cells.
+        features: (n, d) float16, L2 norm 1.
+    """
+
+    image_id: str
+    name: str
+    background: bool
+    cells: Cells
+    scores: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float16]
+
+
+def regions_of(
+    item: LocalizedImage,
+    features: Tensor,
+    class_sizes: Mapping[str, int],
+    config: ExtractConfig,
+) -> Iterator[RegionSample]:
+    """Yield an image's regions: for each class foreground, then background.
+
+    Args:
+        item: The image with its maps.
+        features: (d, h, w) its mid-level features.
+        class_sizes: Images of each class, for the quotas.
+        config: Thresholds, quotas and seed.
+    """
+    for name, ordinal, grid in zip(item.classes, item.image.ordinals, item.maps, strict=True):
+        for background, candidates, most in (
+            (False, grid > config.threshold, config.regions_per_class),
+            (True, grid < config.background_threshold, config.background_per_class),
+        ):
+            count = quota(ordinal, class_sizes[name], most)
+            key = (config.seed, item.image.image_id, name, background)
+            cells = sample(candidates, count, key)
+            vectors = features[:, cells[:, 0], cells[:, 1]].T.float().cpu().numpy()
+            yield RegionSample(
+                item.image.image_id, name, background, cells,
+                grid[cells[:, 0], cells[:, 1]], _unit(vectors),
+            )  # fmt: skip
+
+
+def quota(ordinal: int, images: int, most: int) -> int:
+    """Return how many cells an image may give, so that a class gives at most `most`.
+
+    The quotas of a class's images sum to `most` exactly, whatever their number, and depend on
+    nothing but the image's place: the same regions whatever the parallelism.
+
+    Args:
+        ordinal: The image's place among the class's images, from 0.
+        images: Images of the class.
+        most: Cells of the class, at most.
+    """
+    return (ordinal + 1) * most // images - ordinal * most // images
+
+
+def sample(candidates: npt.NDArray[np.bool_], most: int, key: tuple[object, ...]) -> Cells:
+    """Choose cells at random, the same ones for the same key.
+
+    Args:
+        candidates: (h, w) bool, cells to choose from.
+        most: Cells to choose, at most.
+        key: What the choice is for, seed included.
+
+    Returns:
+        (n, 2) row and column, in reading order.
+    """
+    cells = np.argwhere(candidates)
+    if len(cells) <= most:
+        return cells
+    digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
+    generator = np.random.default_rng(int.from_bytes(digest, "big"))
+    return cells[np.sort(generator.choice(len(cells), most, replace=False))]
+
+
+def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
+    """Scale rows to length 1; a zero row stays zero."""
+    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit: npt.NDArray[np.float16] = (vectors / np.maximum(norms, 1e-12)).astype(np.float16)
+    return unit

@@ -1,0 +1,37 @@
+"""Extracted maps and regions as tables, column by column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+
+from raypipe.extract.regions import RegionSample
+from raypipe.localizers.shard import LocalizedImage, map_columns
+from raypipe.tables import MAPS, REGIONS, list_column
+
+
+def map_table(items: Sequence[LocalizedImage]) -> pa.Table:
+    """Return the MAPS rows of localized images, a row an (image, class) pair."""
+    columns = map_columns([(item, at) for item in items for at in range(len(item.classes))])
+    columns["peak"] = [float(peak) for item in items for peak in item.peaks]
+    columns["score"] = [float(score) for item in items for score in item.scores]
+    return pa.table(columns, schema=MAPS.schema)
+
+
+def region_table(samples: Sequence[RegionSample]) -> pa.Table:
+    """Return the REGIONS rows of samples, a row a cell."""
+    sizes = [len(sample.cells) for sample in samples]
+    cells = np.concatenate([sample.cells for sample in samples] or [np.empty((0, 2), np.intp)])
+    scores = np.concatenate([sample.scores for sample in samples] or [np.empty(0, np.float32)])
+    columns = {
+        "image_id": np.repeat(np.array([item.image_id for item in samples], dtype=object), sizes),
+        "class": np.repeat(np.array([item.name for item in samples], dtype=object), sizes),
+        "row": cells[:, 0].astype(np.int32),
+        "col": cells[:, 1].astype(np.int32),
+        "score": scores,
+        "background": np.repeat(np.array([item.background for item in samples], bool), sizes),
+        "feature": list_column([row for item in samples for row in item.features], np.float16),
+    }
+    return pa.table(columns, schema=REGIONS.schema)

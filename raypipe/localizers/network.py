@@ -1,0 +1,180 @@
+"""What all classifier localizers share: the network, its hooks, its device and its precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import cast
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from raypipe.config import LocalizerConfig
+from raypipe.datasets.base import ClassRecord
+from raypipe.errors import ConfigError
+from raypipe.localizers.architectures import family_of
+from raypipe.localizers.base import Head
+from raypipe.localizers.classes import network_outputs, refuse_unknown
+from raypipe.localizers.weights import load
+
+_MEAN = (0.485, 0.456, 0.406)
+_STD = (0.229, 0.224, 0.225)
+
+
+class Classifier:
+    """A pretrained classifier with the layers that localizers look at.
+
+    Args:
+        config: Architecture, weights, input size, layer and precision.
+        classes: The dataset's classes; empty if only `embed` will be used.
+        head: Fitted rows for classes; they win over the network's own.
+
+    Attributes:
+        classes: Names of the classes, in the given order.
+        input_size: Width and height of the input, pixels.
+        weight: (n, d) float32 on the device: the last layer's row of each class.
+        bias: (n,) float32.
+
+    Raises:
+        ConfigError: If a layer is unknown, or a class is known to nobody.
+    """
+
+    def __init__(
+        self, config: LocalizerConfig, classes: Sequence[ClassRecord], head: Head | None
+    ) -> None:
+        self.family = family_of(config.architecture)
+        self.classes = tuple(item.name for item in classes)
+        self.input_size = config.input_size or self.family.input_size
+        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.dtype = autocast_dtype(config.precision, self.device)
+        pretrained = load(config)
+        self.network = pretrained.network.to(memory_format=torch.channels_last).to(self.device)
+        self.network.requires_grad_(requires_grad=False)
+        self.trunk = _layer(self.network, self.family.trunk, config.architecture)
+        self.mid = _layer(self.network, config.layer or self.family.mid, config.architecture)
+        self.head = cast("nn.Linear", _layer(self.network, self.family.head, config.architecture))
+        self.weight, self.bias = self._rows(config, classes, head, pretrained.classes)
+        shape = (1, 3, 1, 1)
+        self._mean = torch.tensor(_MEAN, device=self.device).view(shape) * 255
+        self._std = torch.tensor(_STD, device=self.device).view(shape) * 255
+
+    def _rows(
+        self,
+        config: LocalizerConfig,
+        classes: Sequence[ClassRecord],
+        head: Head | None,
+        network: tuple[str, ...],
+    ) -> tuple[Tensor, Tensor]:
+        """Return the last layer's weight and bias for each class."""
+        outputs = network_outputs(config, classes, network)
+        fitted = {name: at for at, name in enumerate(head.classes)} if head else {}
+        refuse_unknown(classes, [*outputs, *fitted], config.architecture)
+        weights, biases = [], []
+        for name in self.classes:
+            if head is not None and name in fitted:
+                weights.append(torch.from_numpy(head.weight[fitted[name]].copy()))
+                biases.append(torch.tensor(float(head.bias[fitted[name]])))
+            else:
+                weights.append(self.head.weight[outputs[name]].float().cpu())
+                biases.append(self.head.bias[outputs[name]].float().cpu())
+        if not weights:
+            return torch.empty(0), torch.empty(0)
+        width = self.head.weight.shape[1]
+        if any(len(row) != width for row in weights):
+            raise ConfigError(
+                f"the fitted head is for another network ({len(weights[0])} features, "
+                f"{config.architecture} has {width})",
+                "run `raypipe fit` again",
+            )
+        return torch.stack(weights).to(self.device), torch.stack(biases).to(self.device)
+
+    def prepared(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
+        """Return (B, 3, S, S) float32, normalised, channels last, on the device."""
+        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, non_blocking=True)
+        # A permuted NHWC tensor is channels-last already: no copy.
+        return (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
+
+    def forward(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Run the network once.
+
+        Returns:
+            Trunk map (B, D, h, w) as the pooling sees it, mid-level map (B, d, h', w'), and the
+            head's input (B, D').
+        """
+        seen: dict[str, Tensor] = {}
+        with self._watching(seen), torch.autocast(self.device.type, self.dtype or torch.bfloat16,
+                                                  enabled=self.dtype is not None):  # fmt: skip
+            self.network(batch)
+        return seen["trunk"], seen["mid"], seen["embedding"]
+
+    @contextmanager
+    def _watching(self, seen: dict[str, Tensor]) -> Iterator[None]:
+        """Collect the layers' outputs while the context is open; hooks go whatever happens."""
+
+        def keep(name: str) -> object:
+            def hook(_: nn.Module, __: tuple[Tensor, ...], output: Tensor) -> None:
+                seen[name] = output
+
+            return hook
+
+        def keep_input(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            seen["embedding"] = inputs[0]
+
+        handles = [
+            self.trunk.register_forward_hook(keep("trunk")),  # type: ignore[arg-type]
+            self.mid.register_forward_hook(keep("mid")),  # type: ignore[arg-type]
+            self.head.register_forward_pre_hook(keep_input),
+        ]
+        try:
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def scores(self, embedding: Tensor) -> Tensor:
+        """Return (B, n) float32 image-level scores of the classes."""
+        return embedding.float() @ self.weight.T + self.bias
+
+    def embed(self, pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """Return (B, D') float32: the input of the network's last linear layer."""
+        with torch.inference_mode():
+            embedding = self.forward(self.prepared(pixels))[2]
+        return embedding.float().cpu().numpy()
+
+
+def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
+    """Return the autocast type, or None for float32.
+
+    `auto` is bfloat16 where the hardware multiplies it: AVX512-BF16 or AMX, Ampere and newer.
+    """
+    if precision == "float32":
+        return None
+    if precision == "bfloat16":
+        return torch.bfloat16
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
+    capabilities = torch.backends.cpu.get_cpu_capability()
+    has_bf16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 -- torch has no public name
+    return torch.bfloat16 if "AVX512" in capabilities and has_bf16 else None
+
+
+def resized(grid: Tensor, size: tuple[int, int]) -> Tensor:
+    """Interpolate (n, h, w) maps bilinearly to another grid."""
+    if tuple(grid.shape[-2:]) == size:
+        return grid
+    return nn.functional.interpolate(grid[:, None], size, mode="bilinear", align_corners=False)[
+        :, 0
+    ]
+
+
+def _layer(network: nn.Module, name: str, architecture: str) -> nn.Module:
+    try:
+        return network.get_submodule(name)
+    except AttributeError:
+        top = ", ".join(child for child, _ in network.named_children())
+        raise ConfigError(
+            f"{architecture} has no layer {name!r}",
+            f"--layer is a module's dotted name; at the top there are {top}",
+        ) from None

@@ -1,0 +1,362 @@
+"""The steps in their order: what is done, what is stale, what comes next.
+
+This is the one place that knows all steps. It runs a step only if its fingerprint says so; the
+steps know nothing of each other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from raypipe import config
+from raypipe.config import DatasetConfig, Settings
+from raypipe.engine import Engine, connected
+from raypipe.errors import InputError, RaypipeError
+from raypipe.progress import say
+from raypipe.storage.location import Location
+from raypipe.storage.run import Manifest, Plan, Run, State, slug
+
+_SAVED = "settings.json"
+# The engine changes no result; a target is named anew by each command that has one.
+_NOT_SAVED = {"run", "engine", "target"}
+
+
+def resolve(file: str | None, flags: dict[str, Any]) -> tuple[Run, Settings]:
+    """Return the run and its settings: what the run remembers, unless something else says more.
+
+    Args:
+        file: A TOML run file, or None.
+        flags: Nested values from the command line.
+
+    Raises:
+        ConfigError: If a value does not fit.
+        InputError: If no run is named and there is not exactly one below `runs/`.
+    """
+    first = config.load(file, flags)
+    names_dataset = bool(file) or "name" in flags.get("dataset", {})
+    run = Run.at(first.run or _default_run(first, names_dataset=names_dataset))
+    place = run.root / _SAVED
+    saved = json.loads(place.read_text()) if place.exists() else {}
+    return run, config.load(file, flags, saved)
+
+
+def _default_run(settings: Settings, *, names_dataset: bool) -> str:
+    """Return runs/<dataset>, or the only run there is."""
+    if names_dataset:
+        return f"runs/{settings.dataset.name}"
+    runs = [
+        entry.path
+        for entry in Location.of("runs").entries()
+        if (Location.of(entry.path) / _SAVED).exists()
+    ]
+    if len(runs) == 1:
+        return str(runs[0])
+    found = f"there are {', '.join(runs)}" if runs else "there is none below runs/"
+    raise InputError(f"which run? {found}", "pass --run, or --dataset to start one")
+
+
+@dataclass(frozen=True)
+class StepState:
+    """How a step stands.
+
+    Attributes:
+        name: Of the step.
+        state: done, stale, partial or missing; `waiting` if a step before it is not done.
+        reasons: Why it is stale, or what it waits for.
+        counts: Of the last finished execution.
+        seconds: It took.
+    """
+
+    name: str
+    state: State | str
+    reasons: list[str]
+    counts: dict[str, int]
+    seconds: float
+
+
+class Pipeline:
+    """The steps of one run.
+
+    Args:
+        run: The run directory.
+        settings: The configuration.
+        fresh: Do a step again even if it is done.
+    """
+
+    def __init__(self, run: Run, settings: Settings, *, fresh: bool = False) -> None:
+        self.run = run
+        self.settings = settings
+        self._fresh = fresh
+        self._stack = ExitStack()
+        self._engine: Engine | None = None
+
+    def __enter__(self) -> Pipeline:
+        content = self.settings.model_dump(mode="json", exclude=_NOT_SAVED)
+        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+        place = self.run.root / _SAVED
+        if not place.exists() or place.read_text() != text:
+            place.write_bytes(text.encode())
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._stack.close()
+
+    @property
+    def engine(self) -> Engine:
+        """The Ray cluster, connected when it is first needed."""
+        if self._engine is None:
+            manager: AbstractContextManager[Engine] = connected(self.settings.engine)
+            self._engine = self._stack.enter_context(manager)
+        return self._engine
+
+    # -- the steps, in their order ------------------------------------------------------------
+
+    def index(self) -> Manifest:
+        """Index the training split."""
+        return self._index(self.settings.dataset, self.settings.dataset.split)
+
+    def fit(self) -> Manifest:
+        """Learn a head for the classes that the network does not know."""
+        from raypipe.fit import flow
+
+        self.index()
+        return self._do(
+            flow.plan(self.run, self.settings),
+            lambda: flow.execute(self.run, self.settings, self.engine),
+        )
+
+    def extract(self) -> Manifest:
+        """Extract maps and regions of the training split."""
+        from raypipe.extract import flow
+
+        self.index()
+        return self._do(
+            flow.plan(self.run, self.settings),
+            lambda: flow.execute(self.run, self.settings, self.engine),
+        )
+
+    def cluster(self) -> Manifest:
+        """Cluster each class's regions."""
+        from raypipe.cluster import flow
+
+        return self._do(
+            flow.plan(self.run, self.settings),
+            lambda: flow.execute(self.run, self.settings, self.engine),
+        )
+
+    def sheets(self) -> Manifest:
+        """Draw the contact sheets."""
+        from raypipe.annotate import flow
+
+        return self._do(
+            flow.plan(self.run, self.settings),
+            lambda: flow.execute(self.run, self.settings, self.engine),
+        )
+
+    def refine(self) -> Manifest:
+        """Refine the target images."""
+        from raypipe.refine import flow
+
+        target = self.target_set
+        verdicts = self._verdicts()
+        self._index_target(target)
+        return self._do(
+            flow.plan(self.run, self.settings, target, verdicts),
+            lambda: flow.execute(self.run, self.settings, self.engine, target, verdicts),
+        )
+
+    def evaluate(self) -> Manifest:
+        """Compare the target's detections with its truth."""
+        from raypipe.evaluate import flow
+
+        target = self.target_set
+        return self._do(
+            flow.plan(self.run, self.settings, target),
+            lambda: flow.execute(self.run, self.settings, self.engine, target),
+        )
+
+    def everything(self) -> bool:
+        """Do all steps up to the point where a person must answer, and go on after that.
+
+        Returns:
+            Whether it went to the end; False if answers are missing.
+        """
+        from raypipe.annotate import labels, simulate
+
+        for step in (self.index, self.fit, self.extract, self.cluster, self.sheets):
+            step()
+        if self.settings.simulate.enabled:
+            labels.append(self.run, simulate.simulate(self.run, self.settings.simulate))
+        missing = labels.status(self.run).missing
+        if missing:
+            say(
+                f"{len(missing)} questions are open. Look at {self.run.step('sheets')}/index.html, "
+                f"then:\n"
+                f"  raypipe labels template --run {self.run} > labels.csv   (fill in verdict)\n"
+                f"  raypipe labels ingest labels.csv --run {self.run}\n"
+                "and the same command goes on."
+            )
+            return False
+        self.refine()
+        if self.has_truth():
+            self.evaluate()
+        return True
+
+    def report(self) -> dict[str, Any]:
+        """Return what `evaluate` wrote to report.json."""
+        place = self.run.step(f"evaluate/{self.target_set}") / "report.json"
+        content: dict[str, Any] = json.loads(place.read_text())
+        return content
+
+    # -- the target ---------------------------------------------------------------------------
+
+    @property
+    def target(self) -> DatasetConfig:
+        """The dataset to refine: [target] over [dataset]."""
+        target, own = self.settings.target, self.settings.dataset
+        other = bool(target.name or target.root)
+        changes = {
+            "name": target.name or own.name,
+            "root": target.root or ("" if target.name and target.name != own.name else own.root),
+            "split": target.split,
+            "limit": 0,
+            "only": () if other else own.only,
+        }
+        return own.model_copy(update=changes)
+
+    @property
+    def target_set(self) -> str:
+        """Name of the target's set below `index/`."""
+        target = self.settings.target
+        if not target.name and not target.root:
+            return target.split
+        base = Location.of(target.root).name if target.root else target.name
+        return slug(base if self.target.name == "imagefolder" else f"{base}-{target.split}")
+
+    def has_truth(self) -> bool:
+        """Whether the target has boxes or masks to evaluate against."""
+        from raypipe.tables import IMAGES
+
+        manifest = self.run.require(f"index/{self.target_set}")
+        images = self.run.read(IMAGES, "index", self.target_set, "images.parquet")
+        masks = images.num_rows - images["mask_uri"].null_count
+        return bool(manifest.counts["boxes"] or masks)
+
+    def _index_target(self, target: str) -> Manifest:
+        from raypipe.datasets.index import read_classes
+
+        if target == self.settings.dataset.split and not self.settings.target.classes:
+            return self._index(self.settings.dataset, target)
+        known = read_classes(self.run, self.run.require("extract").details["index_set"])
+        return self._index(self.target, target, self.settings.target.classes, known)
+
+    def _index(
+        self, dataset: DatasetConfig, target: str, searched: tuple[str, ...] = (),
+        known: Any = (),  # noqa: ANN401 -- a sequence of ClassRecord, imported lazily
+    ) -> Manifest:  # fmt: skip
+        from raypipe.datasets import index
+
+        root = config.dataset_root(dataset.name, dataset.root)
+        dataset = dataset.model_copy(update={"root": str(Location.of(root))})
+        plan = index.plan(dataset, target, searched)
+        return self._do(plan, lambda: index.execute(self.run, dataset, plan, known))
+
+    def _verdicts(self) -> dict[tuple[str, int], str]:
+        from raypipe.annotate import labels
+
+        self.run.require("cluster")
+        verdicts = labels.verdicts(self.run)
+        if not verdicts:
+            raise InputError(
+                f"{self.run}: no labels yet",
+                f"look at the sheets, then `raypipe labels template --run {self.run}` and ingest",
+            )
+        return verdicts
+
+    # -- running and reporting ----------------------------------------------------------------
+
+    def _do(self, plan: Plan, execute: Callable[[], Manifest]) -> Manifest:
+        """Execute a step unless it is done; say what happens and why."""
+        state, reasons = self.run.state(plan)
+        done = self.run.manifest(plan.step)
+        if done is not None and state == "done" and not (self._fresh and self._is_last(plan)):
+            say(f"{plan.step}: done already, {_counted(done.counts)}")
+            return done
+        if state == "stale":
+            say(f"{plan.step}: stale ({'; '.join(reasons)}), doing it again")
+        if state == "partial":
+            say(f"{plan.step}: going on where it stopped")
+        if self._fresh and self.run.step(plan.step).exists():
+            say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
+            self.run.step(plan.step).delete()
+        manifest = execute()
+        say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
+        return manifest
+
+    def _is_last(self, plan: Plan) -> bool:
+        """Whether `--fresh` means this step: the index is only redone when it is asked for."""
+        return not plan.step.startswith("index/")
+
+    def states(self) -> Iterator[StepState]:
+        """Yield how each step stands."""
+        for name, make in self._plans():
+            manifest = self.run.manifest(name)
+            counts = manifest.counts if manifest else {}
+            seconds = manifest.seconds if manifest else 0.0
+            try:
+                state, reasons = self.run.state(make())
+            except RaypipeError as error:
+                # The step's plan needs a step that is not there: it has to wait for it.
+                yield StepState(name, "waiting", [error.message], counts, seconds)
+                continue
+            yield StepState(name, state, reasons, counts, seconds)
+
+    def following(self) -> str:
+        """Return the next command, or an empty string when everything is done."""
+        for item in self.states():
+            if item.state == "done":
+                continue
+            name = item.name.split("/", maxsplit=1)[0]
+            if name == "refine" and self.run.manifest("sheets") is not None:
+                return self._refine_hint()
+            return f"raypipe {name} --run {self.run}"
+        return ""
+
+    def _refine_hint(self) -> str:
+        from raypipe.annotate import labels
+
+        if labels.verdicts(self.run):
+            return f"raypipe refine --run {self.run}"
+        return f"raypipe labels template --run {self.run} > labels.csv"
+
+    def _plans(self) -> list[tuple[str, Callable[[], Plan]]]:
+        from raypipe.annotate import flow as sheets
+        from raypipe.cluster import flow as cluster
+        from raypipe.datasets import index
+        from raypipe.evaluate import flow as evaluate
+        from raypipe.extract import flow as extract
+        from raypipe.fit import flow as fit
+        from raypipe.refine import flow as refine
+
+        run, settings, target = self.run, self.settings, self.target_set
+        root = config.dataset_root(settings.dataset.name, settings.dataset.root)
+        dataset = settings.dataset.model_copy(update={"root": str(Location.of(root))})
+        plans: list[tuple[str, Callable[[], Plan]]] = [
+            (f"index/{dataset.split}", lambda: index.plan(dataset, dataset.split)),
+            ("extract", lambda: extract.plan(run, settings)),
+            ("cluster", lambda: cluster.plan(run, settings)),
+            ("sheets", lambda: sheets.plan(run, settings)),
+            (f"refine/{target}", lambda: refine.plan(run, settings, target, self._verdicts())),
+            (f"evaluate/{target}", lambda: evaluate.plan(run, settings, target)),
+        ]
+        if run.step("fit").exists():
+            plans.insert(1, ("fit", lambda: fit.plan(run, settings)))
+        return plans
+
+
+def _counted(counts: dict[str, int]) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

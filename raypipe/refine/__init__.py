@@ -1,0 +1,1 @@
+"""Maps that keep what matches an object cluster, and their boxes."""

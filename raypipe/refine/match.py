@@ -1,0 +1,47 @@
+"""How much a cell looks like the object: a vote of the nearest labelled regions. Torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+
+from raypipe.maps import Floats
+from raypipe.refine.references import References
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class Matcher:
+    """Compares the cells of an image with a class's references.
+
+    Args:
+        references: Labelled regions and background bank.
+        neighbors: Nearest regions that vote.
+        device: Where the features are.
+    """
+
+    def __init__(self, references: References, neighbors: int, device: torch.device) -> None:
+        self._centre = torch.from_numpy(references.centre.copy()).to(device)
+        self._unit = torch.from_numpy(references.unit).to(device)
+        self._is_object = torch.from_numpy(references.is_object).to(device)
+        self._neighbors = min(neighbors, len(references.is_object))
+
+    def object_share(self, features: Tensor) -> Floats:
+        """Return p: the share of *object* among each cell's nearest references, by cosine.
+
+        Args:
+            features: (d, h, w) mid-level features of an image.
+
+        Returns:
+            (h, w) float32 in 0..1.
+        """
+        depth, height, width = features.shape
+        with torch.inference_mode():
+            cells = torch.nn.functional.normalize(features.float().reshape(depth, -1).T, dim=1)
+            cells = torch.nn.functional.normalize(cells - self._centre, dim=1)
+            nearest = (cells @ self._unit.T).topk(self._neighbors, dim=1).indices
+            share = self._is_object[nearest].mean(dim=1)
+        grid: Floats = share.reshape(height, width).cpu().numpy()
+        return grid
