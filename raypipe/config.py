@@ -233,7 +233,8 @@ def load(
         return Settings(_file=content, _saved=saved or {}, **(flags or {}))
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(str(part) for part in item['loc'])}: {item['msg']}"
+            f"{'.'.join(str(part) for part in item['loc'])}: "
+            + ("unknown setting" if item["type"] == "extra_forbidden" else item["msg"])
             for item in error.errors()
         )
         where = f"{file} and flags" if file else "the configuration"

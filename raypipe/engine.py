@@ -246,7 +246,8 @@ def connected(config: EngineConfig) -> Iterator[Engine]:
         options |= {"num_cpus": config.cpus or None, "include_dashboard": False,
                     "_temp_dir": folder}  # fmt: skip
     try:
-        ray.init(address="local" if local else address, **options)
+        with _silenced_stderr():
+            ray.init(address="local" if local else address, **options)
     except (ConnectionError, RuntimeError, ray.exceptions.RayError) as error:
         reason = str(error).splitlines()[0]
         raise ClusterUnavailableError(
@@ -272,6 +273,20 @@ def _engine(config: EngineConfig) -> Engine:
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
     return Engine(float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0)), config)
+
+
+@contextmanager
+def _silenced_stderr() -> Iterator[None]:
+    """Drop what Ray's core writes on stderr while it starts; errors still come as exceptions."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    try:
+        with Path(os.devnull).open("wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
 
 
 def _running_cluster() -> str:

@@ -12,7 +12,7 @@ from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from raypipe import config
+from raypipe import config, plugins
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
 from raypipe.errors import InputError, RaypipeError
@@ -21,8 +21,17 @@ from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, State, slug
 
 _SAVED = "settings.json"
-# The engine changes no result; a target is named anew by each command that has one.
-_NOT_SAVED = {"run", "engine", "target"}
+_REMEMBERED = {
+    "index": ("dataset",),
+    "fit": ("dataset", "localizer", "fit"),
+    "extract": ("dataset", "localizer", "extract"),
+    "cluster": ("cluster",),
+    "sheets": ("sheets",),
+    "refine": ("refine",),
+    "evaluate": ("evaluate",),
+}
+"""Sections that a run remembers once a step has succeeded with them: a mistyped flag is not kept.
+A target is named anew by each command that has one, and the engine changes no result."""
 
 
 def resolve(file: str | None, flags: dict[str, Any]) -> tuple[Run, Settings]:
@@ -95,11 +104,6 @@ class Pipeline:
         self._engine: Engine | None = None
 
     def __enter__(self) -> Pipeline:
-        content = self.settings.model_dump(mode="json", exclude=_NOT_SAVED)
-        text = json.dumps(content, indent=2, sort_keys=True) + "\n"
-        place = self.run.root / _SAVED
-        if not place.exists() or place.read_text() != text:
-            place.write_bytes(text.encode())
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -190,11 +194,11 @@ class Pipeline:
         for step in (self.index, self.fit, self.extract, self.cluster, self.sheets):
             step()
         if self.settings.simulate.enabled:
-            labels.append(self.run, simulate.simulate(self.run, self.settings.simulate))
-        missing = labels.status(self.run).missing
-        if missing:
+            labels.record(self.run, simulate.simulate(self.run, self.settings.simulate))
+        answers = labels.status(self.run)
+        if answers.answered < answers.clusters:
             say(
-                f"{len(missing)} questions are open. Look at {self.run.step('sheets')}/index.html, "
+                f"{answers.clusters - answers.answered} questions are open. Look at {self.run.step('sheets')}/index.html, "
                 f"then:\n"
                 f"  raypipe labels template --run {self.run} > labels.csv   (fill in verdict)\n"
                 f"  raypipe labels ingest labels.csv --run {self.run}\n"
@@ -260,8 +264,7 @@ class Pipeline:
     ) -> Manifest:  # fmt: skip
         from raypipe.datasets import index
 
-        root = config.dataset_root(dataset.name, dataset.root)
-        dataset = dataset.model_copy(update={"root": str(Location.of(root))})
+        dataset = _located(dataset)
         plan = index.plan(dataset, target, searched)
         return self._do(plan, lambda: index.execute(self.run, dataset, plan, known))
 
@@ -294,8 +297,19 @@ class Pipeline:
             say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
             self.run.step(plan.step).delete()
         manifest = execute()
+        self._remember(plan.step)
         say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
         return manifest
+
+    def _remember(self, step: str) -> None:
+        """Keep the sections that a step was done with."""
+        if step.startswith("index/") and step != f"index/{self.settings.dataset.split}":
+            return
+        place = self.run.root / _SAVED
+        saved = json.loads(place.read_text()) if place.exists() else {}
+        for section in _REMEMBERED[step.split("/", maxsplit=1)[0]]:
+            saved[section] = getattr(self.settings, section).model_dump(mode="json")
+        place.write_bytes((json.dumps(saved, indent=2) + "\n").encode())
 
     def _is_last(self, plan: Plan) -> bool:
         """Whether `--fresh` means this step: the index is only redone when it is asked for."""
@@ -343,8 +357,7 @@ class Pipeline:
         from raypipe.refine import flow as refine
 
         run, settings, target = self.run, self.settings, self.target_set
-        root = config.dataset_root(settings.dataset.name, settings.dataset.root)
-        dataset = settings.dataset.model_copy(update={"root": str(Location.of(root))})
+        dataset = _located(settings.dataset)
         plans: list[tuple[str, Callable[[], Plan]]] = [
             (f"index/{dataset.split}", lambda: index.plan(dataset, dataset.split)),
             ("extract", lambda: extract.plan(run, settings)),
@@ -356,6 +369,13 @@ class Pipeline:
         if run.step("fit").exists():
             plans.insert(1, ("fit", lambda: fit.plan(run, settings)))
         return plans
+
+
+def _located(dataset: DatasetConfig) -> DatasetConfig:
+    """Return the dataset with its root absolute, so that the run can be used from anywhere."""
+    plugins.find("raypipe.datasets", dataset.name)  # an unknown name is the first thing to say
+    root = config.dataset_root(dataset.name, dataset.root)
+    return dataset.model_copy(update={"root": str(Location.of(root))})
 
 
 def _counted(counts: dict[str, int]) -> str:

@@ -53,9 +53,7 @@ class Table:
         """
         return pa.Table.from_pylist(list(rows), schema=self.schema)
 
-    def check(
-        self, table: pa.Table, source: str, columns: Sequence[str] | None = None
-    ) -> pa.Table:
+    def check(self, table: pa.Table, source: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the table with exactly this schema's columns, in order.
 
         Args:

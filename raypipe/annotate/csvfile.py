@@ -64,10 +64,11 @@ class Sheet:
 
 def template(clusters: Clusters) -> str:
     """Return a CSV with one row a cluster, its verdict still empty."""
-    # Unquoted, a carriage return in a name would end the line.
-    quoting = csv.QUOTE_ALL if any("\r" in name for name, _ in clusters.keys) else csv.QUOTE_MINIMAL
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n", quoting=quoting)
+    if any("\r" in name for name in clusters.clusterings):  # unquoted, it would end the line
+        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
+    else:
+        writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for name, cluster in clusters.keys:
         clustering = protected(clusters.clusterings[name])

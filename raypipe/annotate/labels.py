@@ -170,9 +170,7 @@ def record(run: Run, rows: pa.Table) -> Ingested:
         name = f"{_next_number(run):05d}-{digest}.parquet"
         run.write(LABELS, rows, _FOLDER, name)
     counts = Counter(row["verdict"] for row in answers_)
-    return Ingested(
-        name, len(answers_), counts["object"], counts["distractor"], counts["unsure"]
-    )
+    return Ingested(name, len(answers_), counts["object"], counts["distractor"], counts["unsure"])
 
 
 def answers(run: Run) -> pa.Table:

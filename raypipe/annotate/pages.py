@@ -36,33 +36,39 @@ def class_page(facts: ClassFacts, tiles: Sequence[Sequence[Tile]], side: int) ->
     plot = None
     if facts.eigenvalues:
         plot = _png_uri(spectrum(facts.eigenvalues, len(facts.clusters), _PLOT))
-    return _templates().get_template("class.html.j2").render(
-        facts=facts,
-        clusters=list(zip(facts.clusters, shown, strict=True)),
-        plot=plot,
-        plot_size=_PLOT,
-        side=side,
-        question=QUESTION,
+    return (
+        _templates()
+        .get_template("class.html.j2")
+        .render(
+            facts=facts,
+            clusters=list(zip(facts.clusters, shown, strict=True)),
+            plot=plot,
+            plot_size=_PLOT,
+            side=side,
+            question=QUESTION,
+        )
     )
 
 
-def index_page(
-    classes: Sequence[tuple[ClassFacts, ClassStatus]], thumbs: Collection[str]
-) -> str:
+def index_page(classes: Sequence[tuple[ClassFacts, ClassStatus]], thumbs: Collection[str]) -> str:
     """Return the index of all classes; it links their pages and thumbnails by relative names.
 
     Args:
         classes: What is known of each class, and how far it is answered.
         thumbs: Classes that have a thumbnail.
     """
-    return _templates().get_template("index.html.j2").render(
-        classes=[
-            (facts, status, quote(slug(facts.name)), _state(status), facts.name in thumbs)
-            for facts, status in classes
-        ],
-        clusters=sum(status.clusters for _, status in classes),
-        answered=sum(status.answered for _, status in classes),
-        question=QUESTION,
+    return (
+        _templates()
+        .get_template("index.html.j2")
+        .render(
+            classes=[
+                (facts, status, quote(slug(facts.name)), _state(status), facts.name in thumbs)
+                for facts, status in classes
+            ],
+            clusters=sum(status.clusters for _, status in classes),
+            answered=sum(status.answered for _, status in classes),
+            question=QUESTION,
+        )
     )
 
 

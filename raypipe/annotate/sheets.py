@@ -74,10 +74,12 @@ def _draw_header(sheet: Image.Image, facts: ClassFacts) -> None:
     pen = ImageDraw.Draw(sheet)
     room = sheet.width - 3 * _MARGIN - _PLOT[0]
     pen.text((_MARGIN, 36), _fitted(facts.title, room, 32), _INK, _font(32, bold=True))
+    noun = "cluster" if len(facts.clusters) == 1 else "clusters"
+    lines = [f"{facts.regions:,} regions of {facts.images:,} images, {len(facts.clusters)} {noun}"]
     if facts.title != facts.name:
-        pen.text((_MARGIN, 80), _fitted(facts.name, room, 15), _FAINT, _font(15))
-    line = f"{facts.regions:,} regions of {facts.images:,} images, {len(facts.clusters)} clusters"
-    pen.text((_MARGIN, 106), line, _FAINT, _font(15))
+        lines.insert(0, _fitted(facts.name, room, 15))
+    for place, line in enumerate(lines):
+        pen.text((_MARGIN, 82 + 26 * place), line, _FAINT, _font(15))
     if facts.eigenvalues:
         plot = spectrum(facts.eigenvalues, len(facts.clusters), _PLOT)
         sheet.paste(plot, (sheet.width - _MARGIN - _PLOT[0], 20), plot)

@@ -94,9 +94,10 @@ def _on_class(
     boxes = truth.boxes(image_id, name)
     if not len(boxes):
         return np.full(len(cells), np.nan)
-    points = (centres * [frame.width, frame.height])[:, None]
-    inside = (boxes[:, :2] <= points) & (points < boxes[:, 2:])
-    return inside.all(axis=2).any(axis=1).astype(np.float64)
+    x, y = (centres * [frame.width, frame.height]).T[:, :, None]  # (n, 1) each
+    x0, y0, x1, y1 = boxes.T
+    inside = (x0 <= x) & (x < x1) & (y0 <= y) & (y < y1)
+    return np.where(inside.any(axis=1), 1.0, 0.0)
 
 
 def _mean(values: Floats) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,5 +47,6 @@ def spectrum(eigenvalues: Sequence[float], clusters: int, size: tuple[int, int])
     for name, spine in axes.spines.items():
         spine.set_visible(name in {"left", "bottom"})
         spine.set_color(_INK)
-    canvas.draw()
-    return Image.frombytes("RGBA", canvas.get_width_height(), bytes(canvas.buffer_rgba()))
+    pixels = io.BytesIO()
+    figure.savefig(pixels, format="rgba")
+    return Image.frombytes("RGBA", canvas.get_width_height(), pixels.getvalue())

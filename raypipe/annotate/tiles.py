@@ -1,4 +1,4 @@
-"""Drawing one tile: an image with the cells of a cluster lit. Pure: images and arrays in and out."""
+"""Drawing the tiles of a cluster: images with its cells lit. Pure but for reading the images."""
 
 from __future__ import annotations
 
@@ -21,8 +21,9 @@ _LIGHT = (255, 214, 66)  # the outline: a yellow that few photographs hold, dark
 _LIT_CELLS = 1.5  # width of a lit cell's mark: regions are a sample, neighbours should join
 _LIT_LEAST = 0.075  # of the tile: on a fine grid a mark must still be seen
 _CONTEXT = 1.9  # side of the crop, in sides of the cells' box
+_MARGIN = 1.1  # likewise, where the image leaves no room for a square crop
 _CONTEXT_LEAST = 0.62  # of the image's shorter side: what is around tells what the thing is
-_DIM, _GREY = 0.42, 0.25  # brightness and colour that the rest keeps
+_DIM, _GREY = 0.56, 0.3  # brightness and colour that the rest keeps
 _FINE = 3  # marks are drawn this much finer, then scaled down: smooth outlines
 _TRIES = 3  # images tried for a tile, on average, before a cluster shows fewer
 
@@ -85,9 +86,7 @@ def tiles(
     return typical + list(islice(drawn(rest, last=True), borderline))[::-1]
 
 
-def tile(
-    image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int
-) -> Image.Image:
+def tile(image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int) -> Image.Image:
     """Draw an image with some of its cells lit and the rest dimmed.
 
     Args:
@@ -100,7 +99,7 @@ def tile(
         RGB, (side, side); what the image does not fill is dark.
     """
     cell = (image.width / grid[0], image.height / grid[1])
-    centres = (cells[:, ::-1] + 0.5) * cell
+    centres: npt.NDArray[np.float64] = (cells[:, ::-1] + 0.5) * np.array(cell)
     crop = crop_box(centres, cell, image.size)
     scale = side / max(crop[2] - crop[0], crop[3] - crop[1])
     size = (
@@ -115,9 +114,7 @@ def tile(
     return square
 
 
-def crop_box(
-    centres: npt.NDArray[np.float64], cell: tuple[float, float], size: Size
-) -> Box:
+def crop_box(centres: npt.NDArray[np.float64], cell: tuple[float, float], size: Size) -> Box:
     """Return the part of an image to show: cells with generous context, or all of it.
 
     Args:
@@ -126,20 +123,20 @@ def crop_box(
         size: Width and height of the image.
 
     Returns:
-        x0 y0 x1 y1 within the image; square unless the image is too narrow for that.
+        x0 y0 x1 y1 within the image; square unless that would cut cells off.
     """
     low, high = centres.min(axis=0) - np.divide(cell, 2), centres.max(axis=0) + np.divide(cell, 2)
     wanted = max(_CONTEXT * float((high - low).max()), _CONTEXT_LEAST * min(size))
-    sides = np.minimum(wanted, size)
+    # A narrow tile wastes its square, so the long side goes no further than the cells need.
+    longest = np.maximum(min(size), _MARGIN * (high - low))
+    sides = np.minimum(np.minimum(wanted, longest), size)
     start = np.clip((low + high - sides) / 2, 0, np.subtract(size, sides))
     x0, y0 = start.tolist()
     x1, y1 = np.minimum(start + sides, size).tolist()
     return x0, y0, x1, y1
 
 
-def spots(
-    centres: npt.NDArray[np.float64], reach: tuple[float, float], size: Size
-) -> Image.Image:
+def spots(centres: npt.NDArray[np.float64], reach: tuple[float, float], size: Size) -> Image.Image:
     """Draw a rounded square at each centre.
 
     Args:

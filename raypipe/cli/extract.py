@@ -28,7 +28,8 @@ def extract(
 ) -> None:
     """Extract foreground maps and regions of the training images.
 
-    Goes on where it stopped; images that cannot be read are listed, not fatal."""
+    Goes on where it stopped; images that cannot be read are listed, not fatal.
+    """
     sections = {
         "dataset": options.dataset_section(dataset, root, split, class_file, only, limit),
         "localizer": options.localizer_section(

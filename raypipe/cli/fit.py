@@ -35,7 +35,8 @@ def fit(
 ) -> None:
     """Learn classes that the network does not know, from image-level labels.
 
-    The head is stored in the run; `extract` and `refine` use it."""
+    The head is stored in the run; `extract` and `refine` use it.
+    """
     sections = {
         "dataset": options.dataset_section(dataset, root, split, class_file, only, limit),
         "localizer": options.localizer_section(

@@ -40,9 +40,7 @@ Address = Annotated[
 ]
 Cpus = Annotated[
     int | None,
-    typer.Option(
-        "--cpus", min=1, help="Logical CPUs of a local cluster.", rich_help_panel=_WHERE
-    ),
+    typer.Option("--cpus", min=1, help="Logical CPUs of a local cluster.", rich_help_panel=_WHERE),
 ]
 Fresh = Annotated[
     bool,
@@ -54,9 +52,7 @@ Json = Annotated[
 
 Dataset = Annotated[
     str | None,
-    typer.Option(
-        "--dataset", help="imagefolder, voc, ilsvrc or toyworld.", rich_help_panel=_DATA
-    ),
+    typer.Option("--dataset", help="imagefolder, voc, ilsvrc or toyworld.", rich_help_panel=_DATA),
 ]
 Root = Annotated[
     str | None,
@@ -87,9 +83,7 @@ LocalizerName = Annotated[
 ]
 Architecture = Annotated[
     str | None,
-    typer.Option(
-        "--architecture", help="torchvision's name of the network.", rich_help_panel=_NET
-    ),
+    typer.Option("--architecture", help="torchvision's name of the network.", rich_help_panel=_NET),
 ]
 Weights = Annotated[
     str | None,
@@ -117,7 +111,7 @@ def words(value: str | None) -> list[str] | None:
     return None if value is None else [word.strip() for word in value.split(",") if word.strip()]
 
 
-def pipeline(  # noqa: PLR0913 -- one parameter an option that every command has
+def pipeline(
     run: str | None,
     config: str | None,
     sets: Sequence[str] | None,
@@ -168,7 +162,7 @@ def _set(flags: dict[str, Any], item: str) -> None:
     place[parts[-1]] = value
 
 
-def dataset_section(  # noqa: PLR0913 -- one parameter an option
+def dataset_section(
     dataset: str | None,
     root: str | None,
     split: str | None,
@@ -181,7 +175,7 @@ def dataset_section(  # noqa: PLR0913 -- one parameter an option
             "only": words(only), "limit": limit}  # fmt: skip
 
 
-def localizer_section(  # noqa: PLR0913 -- one parameter an option
+def localizer_section(
     localizer: str | None,
     architecture: str | None,
     weights: str | None,

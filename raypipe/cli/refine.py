@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -42,7 +42,7 @@ def refine(
     """
     if images and (dataset or root):
         raise UsageError("--images goes without --dataset and --root", "name one of them")
-    target = {
+    target: dict[str, Any] = {
         "name": "imagefolder" if images else dataset,
         "root": images or root,
         "split": split,

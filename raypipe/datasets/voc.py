@@ -127,7 +127,7 @@ def _tree(root: Location) -> Location:
         folders = [info.base_name for info in base.entries() if info.type == fs.FileType.Directory]
         years = [name for name in folders if (base / name / "JPEGImages").is_dir()]
         if len(years) == 1:
-            return base / years[0]
+            return base / str(years[0])
         if years:
             raise InputError(
                 f"{base}: holds several VOC trees", f"pass one as --root: {', '.join(years)}"

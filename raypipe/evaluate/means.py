@@ -16,19 +16,19 @@ def class_means(values: Doubles, codes: npt.NDArray[np.intp], classes: int) -> D
     """Return the mean of each class's values.
 
     Args:
-        values: (n, ...) one row an image; a row whose first entry is NaN has no truth.
+        values: (n,) or (n, k), one row an image; a row that starts with NaN has no truth.
         codes: (n,) class of each row, 0..classes - 1.
         classes: Number of classes.
 
     Returns:
-        (classes, ...) float64, NaN for a class without values.
+        (classes,) or (classes, k) float64, NaN for a class without values.
     """
-    known = ~np.isnan(values.reshape(len(values), -1)[:, 0])
+    known = ~np.isnan(values if values.ndim == 1 else values[:, 0])
     sums = np.zeros((classes, *values.shape[1:]))
     np.add.at(sums, codes[known], values[known])
     counts = np.bincount(codes[known], minlength=classes).astype(np.float64)
     counts[counts == 0] = np.nan
-    means: Doubles = sums / counts.reshape(-1, *[1] * (values.ndim - 1))
+    means: Doubles = (sums.T / counts).T
     return means
 
 
@@ -36,10 +36,10 @@ def overall(means: Doubles) -> Doubles:
     """Return the mean over classes, the NaN ones left out.
 
     Args:
-        means: (classes, ...) what `class_means` returned.
+        means: (classes,) or (classes, k), what `class_means` returned.
 
     Returns:
-        (...) float64, NaN where no class has a value.
+        () or (k,) float64, NaN where no class has a value.
     """
     known = ~np.isnan(means)
     sums = np.where(known, means, 0.0).sum(axis=0)

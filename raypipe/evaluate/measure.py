@@ -72,8 +72,8 @@ def misses(
         Rows of the `metrics` table that count such pairs as IoU 0, and the number of (image,
         class) pairs among them. Pairs without any truth are left out.
     """
-    found = set(zip(*(metrics[name].to_pylist() for name in ("image_id", "class", "rule")),
-                    strict=True))  # fmt: skip
+    keys = (metrics[name].to_pylist() for name in ("image_id", "class", "rule"))
+    found = set(zip(*keys, strict=True))
     rows: list[Row] = []
     pairs = 0
     for image in images.select(["image_id", "classes"]).to_pylist():

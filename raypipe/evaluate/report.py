@@ -42,11 +42,19 @@ METRICS_SHOWN = {
 
 @dataclass(frozen=True)
 class _Scores:
-    """The metrics of one rule, by name: (C,) a class, and the mean over classes; NaN = no truth."""
+    """The metrics of one rule, by name; NaN where there is no truth of that kind.
+
+    Attributes:
+        per_class: (C,) of each class.
+        mean: Over classes, and the threshold of MaxBoxAcc.
+    """
 
     per_class: dict[str, Doubles]
     mean: dict[str, float]
-    threshold: float
+
+    def of_class(self, index: int) -> dict[str, float]:
+        """Return the metrics of one class."""
+        return {name: float(values[index]) for name, values in self.per_class.items()}
 
 
 def aggregate(
@@ -79,11 +87,7 @@ def aggregate(
     images = Counter(first["class"].to_pylist())
     asked = {name: int(questions.get(name, 0)) for name in names}
     return {
-        **{
-            metric: _before_after(plain.mean[metric], refined.mean[metric])
-            for metric in METRICS_SHOWN
-        },
-        "max_box_acc_threshold": _before_after(plain.threshold, refined.threshold),
+        **_before_after(plain.mean, refined.mean),
         "questions": sum(asked.values()),
         "questions_per_class": sum(asked.values()) / len(names) if names else 0.0,
         "classes": len(names),
@@ -96,18 +100,12 @@ def aggregate(
                 "title": titles[name],
                 "images": images[name],
                 "questions": asked[name],
-                **{
-                    metric: _before_after(
-                        plain.per_class[metric][index], refined.per_class[metric][index]
-                    )
-                    for metric in METRICS_SHOWN
-                },
+                **_before_after(plain.of_class(index), refined.of_class(index)),
             }
             for index, name in enumerate(names)
         },
         "rules": {
-            rule: {metric: _number(value) for metric, value in by_rule[rule].mean.items()}
-            | {"max_box_acc_threshold": _number(by_rule[rule].threshold)}
+            rule: {name: _number(value) for name, value in by_rule[rule].mean.items()}
             for rule in rules
         },
     }
@@ -124,8 +122,7 @@ def _scores(metrics: pa.Table, rule: str, names: Sequence[str], box_iou: float) 
     best = max_box_acc(_curves(rows["threshold_ious"]), codes, len(names), box_iou)
     return _Scores(
         per_class | {"max_box_acc": best.per_class},
-        mean | {"max_box_acc": best.overall},
-        best.threshold,
+        mean | {"max_box_acc": best.overall, "max_box_acc_threshold": best.threshold},
     )
 
 
@@ -143,8 +140,13 @@ def _curves(column: pa.ChunkedArray) -> Doubles:
     return curves
 
 
-def _before_after(plain: float, refined: float) -> dict[str, float | None]:
-    return {"plain": _number(plain), "refined": _number(refined)}
+def _before_after(
+    plain: Mapping[str, float], refined: Mapping[str, float]
+) -> dict[str, dict[str, float | None]]:
+    """Pair every metric's values."""
+    return {
+        name: {"plain": _number(plain[name]), "refined": _number(refined[name])} for name in plain
+    }
 
 
 def _number(value: float) -> float | None:

@@ -24,7 +24,7 @@ from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
 from raypipe.storage.regions import region_files
-from raypipe.storage.run import Manifest, Parts, Plan, Run
+from raypipe.storage.run import Manifest, Parts, Plan, Run, fingerprint
 from raypipe.tables import DETECTIONS, IMAGES, REJECTS
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def plan(run: Run, settings: Settings, target: str, verdicts: Verdicts) -> Plan:
     upstream = {
         "index": run.require(f"index/{target}").fingerprint,
         "cluster": run.require("cluster").fingerprint,
-        "labels": str(sorted(verdicts.items())),
+        "labels": fingerprint({"verdicts": sorted(map(list, verdicts.items()))}, {}),
     }
     config = settings.refine.identity() | localizer
     return Plan(f"refine/{target}", config, upstream)

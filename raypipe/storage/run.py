@@ -74,6 +74,15 @@ def slug(name: str) -> str:
     return quoted[:100] + "-" + hashlib.sha256(name.encode()).hexdigest()[:16]
 
 
+def _flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by dotted name."""
+    flat: dict[str, Any] = {}
+    for name, value in config.items():
+        nested = isinstance(value, dict)
+        flat |= _flat(value, f"{prefix}{name}.") if nested else {f"{prefix}{name}": value}
+    return flat
+
+
 class Plan:
     """What a step is about to do: its configuration, its inputs, and so its fingerprint."""
 
@@ -167,10 +176,11 @@ class Run:
             return ("partial" if self.step(plan.step).exists() else "missing"), []
         if manifest.fingerprint == plan.fingerprint:
             return "done", []
+        was, now = _flat(manifest.config), _flat(plan.config)
         reasons = [
-            f"{name}: was {manifest.config.get(name)!r}, now {plan.config.get(name)!r}"
-            for name in sorted({*manifest.config, *plan.config})
-            if manifest.config.get(name) != plan.config.get(name)
+            f"{name} was {was.get(name)!r}, is {now.get(name)!r}"
+            for name in sorted({*was, *now})
+            if was.get(name) != now.get(name)
         ]
         reasons += [
             f"{name} has changed"

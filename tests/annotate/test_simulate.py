@@ -1,0 +1,102 @@
+"""The simulated annotator, by masks and by boxes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from raypipe.annotate import labels
+from raypipe.annotate.simulate import judged, simulate, turned
+from raypipe.config import SimulateConfig
+from raypipe.errors import InputError
+
+CONFIG = SimulateConfig()
+
+
+def answers(run, **options) -> dict[tuple[str, int], str]:
+    rows = simulate(run, SimulateConfig(**options)).to_pylist()
+    assert {row["annotator"] for row in rows} == {"simulated"}
+    assert {row["seconds"] for row in rows} == {None}
+    return {(row["class"], row["cluster"]): row["verdict"] for row in rows}
+
+
+def mask(value: int, columns: slice) -> np.ndarray:
+    pixels = np.zeros((60, 80), dtype=np.uint8)
+    pixels[:, columns] = value
+    return pixels
+
+
+def test_masks_decide_by_the_centre_of_the_cell(make_world, two_clusters) -> None:
+    # The centre of the last column of cells, 70 to 80, is 75.
+    right = {f"image{place}": mask(1, slice(75, 80)) for place in range(3)}
+    world = make_world({"cat": two_clusters()}, masks=right)
+    assert answers(world.run()) == {("cat", 1): "distractor", ("cat", 2): "object"}
+
+
+def test_a_mask_that_misses_the_centre_is_a_miss(make_world, two_clusters) -> None:
+    masks = {f"image{place}": mask(1, slice(76, 80)) for place in range(3)}
+    masks["image0"] = mask(1, slice(0, 10))
+    world = make_world({"cat": two_clusters()}, masks=masks)
+    assert answers(world.run()) == {("cat", 1): "object", ("cat", 2): "distractor"}
+
+
+def test_void_pixels_do_not_count(make_world, two_clusters) -> None:
+    masks = {
+        "image0": mask(1, slice(0, 10)),
+        "image1": mask(255, slice(0, 80)),
+        "image2": mask(255, slice(0, 80)),
+    }
+    world = make_world({"cat": two_clusters()}, masks=masks)
+    assert answers(world.run(), min_share=0.9)["cat", 1] == "object"
+
+
+def test_boxes_decide_where_there_is_no_mask(make_world, two_clusters) -> None:
+    boxes = [("image0", "cat", 70.0, 0.0, 80.0, 60.0), ("image0", "dog", 0.0, 0.0, 75.0, 60.0)]
+    world = make_world({"cat": two_clusters(), "dog": two_clusters()}, boxes=boxes)
+    # Images without a box do not count, so one box of three images is a share of 1.
+    assert answers(world.run(), min_share=1.0) == {
+        ("cat", 1): "distractor", ("cat", 2): "object",
+        ("dog", 1): "object", ("dog", 2): "distractor",
+    }  # fmt: skip
+
+
+def test_a_class_without_truth_is_refused(make_world, two_clusters) -> None:
+    boxes = [("image0", "cat", 0.0, 0.0, 10.0, 60.0)]
+    world = make_world({"cat": two_clusters(), "dog": two_clusters()}, boxes=boxes)
+    with pytest.raises(InputError, match="class dog"):
+        simulate(world.run(), CONFIG)
+
+
+def test_answers_go_through_the_log(make_world, two_clusters) -> None:
+    boxes = [("image0", "cat", 0.0, 0.0, 10.0, 60.0)]
+    run = make_world({"cat": two_clusters()}, boxes=boxes).run()
+    assert labels.record(run, simulate(run, CONFIG)).file
+    assert labels.record(run, simulate(run, CONFIG)).file == ""
+    assert labels.verdicts(run) == {("cat", 1): "object", ("cat", 2): "distractor"}
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([0.3, 0.29, 0.9], ["object", "distractor", "object"]),
+        ([0.1, 0.2, 0.0], ["distractor", "object", "distractor"]),
+        ([float("nan"), 0.1], ["unsure", "object"]),
+    ],
+)
+def test_judged(shares: list[float], expected: list[str]) -> None:
+    assert judged(np.array(shares), 0.3) == expected
+
+
+def test_errors_turn_answers_round_at_the_rate() -> None:
+    given = ["object", "distractor"] * 1000
+    config = SimulateConfig(error_rate=0.2)
+    wrong = [a != b for a, b in zip(given, turned(given, "cat", config), strict=True)]
+    assert 0.16 < np.mean(wrong) < 0.24
+    assert turned(given, "cat", config) == turned(given, "cat", config)
+    assert turned(given, "cat", config) != turned(given, "dog", config)
+    assert turned(given, "cat", config) != turned(
+        given, "cat", SimulateConfig(error_rate=0.2, seed=1)
+    )
+    assert turned(["unsure", "object"], "cat", SimulateConfig(error_rate=1.0)) == [
+        "unsure", "distractor",
+    ]  # fmt: skip

@@ -1,0 +1,152 @@
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from raypipe.evaluate.pictures import Case, Panel
+from raypipe.evaluate.report import aggregate, gain, render_html, render_json, summary_table
+from raypipe.tables import METRICS
+
+TITLES = {"dog": "dog", "boat": "[bold]boat", "train": "train", "unseen": "unseen"}
+
+
+def row(image_id, name, rule, box_iou, iou=None, *, fallback=False):
+    curve = None if box_iou is None else np.full(100, box_iou, np.float16)
+    return {
+        "image_id": image_id, "class": name, "rule": rule, "box_iou": box_iou,
+        "threshold_ious": curve, "iou": iou, "precision": iou, "recall": None if iou is None else 1,
+        "fallback": fallback,
+    }  # fmt: skip
+
+
+ROWS = [
+    row("a", "boat", "plain", 0.25, 0.5), row("a", "boat", "classify", 0.75, 0.75),
+    row("b", "boat", "plain", 0.5), row("b", "boat", "classify", 0.5, fallback=True),
+    row("c", "boat", "plain", 0.0), row("c", "boat", "classify", 1.0),
+    row("c", "dog", "plain", 0.5), row("c", "dog", "classify", 0.25),
+    row("d", "train", "plain", None, 0.25), row("d", "train", "classify", None, 0.25),
+    row("e", "dog", "plain", None), row("e", "dog", "classify", None),
+]  # fmt: skip
+
+
+@pytest.fixture
+def report():
+    rows = ROWS + [item | {"rule": "filter"} for item in ROWS if item["rule"] == "plain"]
+    numbers = aggregate(
+        METRICS.build(rows), ("classify", "filter"), TITLES, {"boat": 3, "unseen": 9},
+        box_iou=0.5, missing=2,
+    )  # fmt: skip
+    settings = {"refine": {"rules": ["classify", "filter"]}, "evaluate": {"box_iou": 0.5,
+                "mask_threshold": 0.2}}  # fmt: skip
+    return {"set": "val", "fingerprint": "0123abcd", "settings": settings} | numbers
+
+
+def test_means_go_over_images_then_over_classes(report):
+    assert report["per_class"]["boat"]["corloc"] == {"plain": 1 / 3, "refined": 1.0}
+    assert report["per_class"]["dog"]["corloc"] == {"plain": 1.0, "refined": 0.0}
+    # The train has no box: it is left out, not counted as 0.
+    assert report["per_class"]["train"]["corloc"] == {"plain": None, "refined": None}
+    assert report["corloc"] == {"plain": (1 / 3 + 1) / 2, "refined": 0.5}
+    assert report["iou"] == {"plain": (0.5 + 0.25) / 2, "refined": (0.75 + 0.25) / 2}
+    assert report["recall"] == {"plain": 1.0, "refined": 1.0}
+    assert report["max_box_acc"] == report["corloc"]  # the same IoU at every threshold
+    assert report["max_box_acc_threshold"] == {"plain": 0.0, "refined": 0.0}
+
+
+def test_counts(report):
+    assert {name: report[name] for name in ("classes", "images", "pairs", "missing")} == {
+        "classes": 3, "images": 4, "pairs": 5, "missing": 2,
+    }  # fmt: skip
+    assert (report["fallbacks"], report["questions"]) == (1, 3)
+    assert report["questions_per_class"] == 1.0
+    assert (
+        report["per_class"]["boat"] | {"images": 3, "questions": 3} == report["per_class"]["boat"]
+    )
+    assert list(report["per_class"]) == ["dog", "boat", "train"]
+
+
+def test_every_rule_is_reported_and_the_first_is_the_refined_one(report):
+    assert list(report["rules"]) == ["classify", "filter"]
+    for name in ("corloc", "iou", "max_box_acc", "precision", "recall"):
+        assert report["rules"]["classify"][name] == report[name]["refined"]
+        assert report["rules"]["filter"][name] == report[name]["plain"]
+
+
+def test_json_has_the_promised_keys_and_is_strict(report):
+    read = json.loads(render_json(report), parse_constant=pytest.fail)
+    assert read == report
+    assert {
+        "corloc", "iou", "max_box_acc", "precision", "recall", "questions_per_class", "questions",
+        "classes", "images", "pairs", "fallbacks", "missing", "per_class", "rules", "set",
+        "fingerprint",
+    } <= set(read)  # fmt: skip
+    for item in read["per_class"].values():
+        assert {
+            "corloc",
+            "iou",
+            "max_box_acc",
+            "precision",
+            "recall",
+            "images",
+            "questions",
+        } <= set(item)
+
+
+def test_nothing_to_judge_is_null_not_an_error():
+    numbers = aggregate(METRICS.build([]), ("classify",), TITLES, {}, box_iou=0.5)
+    assert numbers["corloc"] == {"plain": None, "refined": None}
+    assert (numbers["pairs"], numbers["questions_per_class"]) == (0, 0.0)
+
+
+def test_gain():
+    assert gain({"plain": 0.25, "refined": 0.75}) == 0.5
+    assert gain({"plain": None, "refined": None}) is None
+
+
+def test_the_page_sorts_by_gain_and_names_what_is_missing(report):
+    page = render_html(report)
+    table = page[page.index("Classes, by gain") : page.index("Precision and recall")]
+    assert table.index("[bold]boat") < table.index("train") < table.index(">dog")
+    assert "0.333 →</span> 1.000" in table
+    assert "−1.000" in table
+    assert "<strong>2</strong> pairs have truth but no detection" in page
+    assert "No image gained." in page
+    assert "0123abcd" in page
+    assert "<script" not in page
+    assert "http" not in page.replace("http-equiv", "")
+
+
+def test_the_page_escapes_names(report):
+    evil = "<script>alert(1)</script>"
+    report["per_class"]["boat"]["title"] = evil
+    panel = Panel("data:image/webp;base64,AA==", [(1.0, 2.0, 3.0, 4.0)], 0.25, None)
+    case = Case('"><b>x', evil, 40, 20, [(0.0, 0.0, 9.0, 9.0)], panel, panel, -0.5)
+    page = render_html(report, worst=[case])
+    assert "<script>" not in page
+    assert "&lt;script&gt;alert(1)" in page
+    assert "<b>x" not in page
+    assert '<rect class="predicted" x="1.0" y="2.0" width="3.0" height="4.0"/>' in page
+    assert '<rect class="truth" x="0.0"' in page
+
+
+def test_a_set_with_boxes_only_shows_no_mask_metrics(report):
+    nothing = {"plain": None, "refined": None}
+    for name in ("iou", "precision", "recall"):
+        report[name] = nothing
+    page = render_html(report)
+    assert "Precision and recall" not in page
+    assert "Mask IoU" not in page
+
+
+def test_terminal_table(report):
+    console = Console(width=80, record=True, quiet=True)
+    console.print(summary_table(report))
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(summary_table(report))
+    text = capture.get()
+    assert "[bold]boat" in text
+    assert "0.333 → 1.000   +0.667" in text
+    mean = next(line for line in text.splitlines() if "mean" in line)
+    assert "0.667 → 0.500   −0.167" in mean
