@@ -97,7 +97,7 @@ class LocalizerConfig(Section):
 class FitConfig(Section):
     """The linear head learned from image-level labels."""
 
-    c: float = Field(1.0, gt=0, description="inverse regularisation of the logistic regression")
+    c: float = Field(1e-3, gt=0, description="inverse regularisation of the logistic regression")
     every_class: bool = Field(False, description="also learn classes that the network knows")
 
 
@@ -106,7 +106,7 @@ class ExtractConfig(Section):
 
     threshold: Share = Field(0.2, description="foreground: score above this share of the maximum")
     regions_per_class: PositiveInt = Field(5000, description="regions kept of a class, at most")
-    background_threshold: Share = Field(0.02, description="background bank: score below this")
+    background_threshold: Share = Field(0.1, description="background bank: score below this")
     background_per_class: int = Field(5000, ge=0, description="cells of the bank, at most")
     seed: int = Field(0, description="seed of the sampling")
 
@@ -140,7 +140,7 @@ class RefineConfig(Section):
     """How regions decide over a map."""
 
     rules: tuple[Rule, ...] = Field(("classify",), min_length=1, description="classify, filter")
-    neighbors: PositiveInt = Field(10, description="nearest regions that vote on a cell")
+    neighbors: PositiveInt = Field(50, description="nearest regions that vote on a cell")
     gamma: float = Field(0.6, gt=0, description="classify: exponent of the plain map")
     floor: Share = Field(0.05, description="classify: cells at or below stay zero")
     threshold: Share = Field(0.2, description="filter: foreground cells; boxes: share of the peak")

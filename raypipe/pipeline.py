@@ -288,6 +288,7 @@ class Pipeline:
         done = self.run.manifest(plan.step)
         if done is not None and state == "done" and not (self._fresh and self._is_last(plan)):
             say(f"{plan.step}: done already, {_counted(done.counts)}")
+            self._remember(plan.step)
             return done
         if state == "stale":
             say(f"{plan.step}: stale ({'; '.join(reasons)}), doing it again")
@@ -308,7 +309,7 @@ class Pipeline:
         place = self.run.root / _SAVED
         saved = json.loads(place.read_text()) if place.exists() else {}
         for section in _REMEMBERED[step.split("/", maxsplit=1)[0]]:
-            saved[section] = getattr(self.settings, section).model_dump(mode="json")
+            saved[section] = _absolute(getattr(self.settings, section).model_dump(mode="json"))
         place.write_bytes((json.dumps(saved, indent=2) + "\n").encode())
 
     def _is_last(self, plan: Plan) -> bool:
@@ -371,8 +372,23 @@ class Pipeline:
         return plans
 
 
+def _absolute(section: dict[str, Any]) -> dict[str, Any]:
+    """Return a section with its paths absolute, so that the run can be used from anywhere."""
+    from raypipe.localizers.weights import is_file
+
+    for name in ("root", "class_file", "network_classes", "mapping", "weights"):
+        path = section.get(name)
+        if path and (name != "weights" or is_file(path)):
+            section[name] = str(Location.of(path))
+    return section
+
+
 def _located(dataset: DatasetConfig) -> DatasetConfig:
-    """Return the dataset with its root absolute, so that the run can be used from anywhere."""
+    """Return the dataset with its root found and absolute.
+
+    Raises:
+        ConfigError: If the plug-in is unknown or no root is given.
+    """
     plugins.find("raypipe.datasets", dataset.name)  # an unknown name is the first thing to say
     root = config.dataset_root(dataset.name, dataset.root)
     return dataset.model_copy(update={"root": str(Location.of(root))})

@@ -35,7 +35,7 @@ def knn_graph(unit: Floats, neighbors: int) -> sparse.csr_array:
         neighbors: k; fewer where there are fewer points.
 
     Returns:
-        (n, n) float64 weights in 0..1, (A + A^T) / 2, without self-loops.
+        (n, n) float64 weights in 0..1, an edge where either end is near the other, without loops.
     """
     count = len(unit)
     k = min(neighbors, count - 1)
@@ -52,6 +52,6 @@ def knn_graph(unit: Floats, neighbors: int) -> sparse.csr_array:
     values = np.maximum(np.concatenate(weights).ravel(), 0.0).astype(np.float64)
     pointers = np.arange(0, count * k + 1, k)
     graph = sparse.csr_array((values, np.concatenate(columns).ravel(), pointers), (count, count))
-    symmetric = sparse.csr_array((graph + graph.T) / 2)
+    symmetric = sparse.csr_array(graph.maximum(graph.T))
     symmetric.eliminate_zeros()
     return symmetric

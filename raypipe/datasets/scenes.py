@@ -127,10 +127,10 @@ def draw(kind: Kind, size: int, rng: Generator) -> Scene:
         rng: Decides everything that varies.
     """
     wide = size * _SUPERSAMPLING
-    picture = _ground(wide, rng)
+    picture = _ground(size, rng)
     mask = Image.new("L", (wide, wide))
     colour, stencil = ImageDraw.Draw(picture), ImageDraw.Draw(mask)
-    scale = wide * rng.uniform(0.17, 0.25)
+    scale = wide * rng.uniform(0.2, 0.28)
     tilt = rng.uniform(-0.3, 0.3)
     # The turned object's half extents: it must lie inside the picture as a whole.
     across = scale * (abs(math.cos(tilt)) + kind.height * abs(math.sin(tilt))) + 0.02 * wide
@@ -160,15 +160,13 @@ def _companion_place(centre: Point, down: float, wide: float, rng: Generator) ->
     return wide * rng.uniform(0.3, 0.7), wide * (far + rng.uniform(-0.08, 0.08))
 
 
-def _ground(wide: int, rng: Generator) -> Image.Image:
+def _ground(size: int, rng: Generator) -> Image.Image:
     """Draw the ground: soft stains in a muted colour, and clutter that means nothing."""
     base = rng.uniform(125, 185) + rng.uniform(-22, 22, 3)
-    stains = sum(
-        np.asarray(_noise(cells, wide, rng), dtype=np.float64) * strength
-        for cells, strength in ((4, 26.0), (11, 16.0))
-    )
-    ground = base + stains[..., None] * rng.uniform(0.7, 1.1, 3)
-    picture = Image.fromarray(ground.clip(0, 255).astype(np.uint8))
+    stains = _noise(4, size, rng) * 26 + _noise(11, size, rng) * 16
+    tones = base + stains[..., None] * rng.uniform(0.7, 1.1, 3)
+    wide = size * _SUPERSAMPLING
+    picture = Image.fromarray(tones.clip(0, 255).astype(np.uint8)).resize((wide, wide))
     pen = ImageDraw.Draw(picture)
     for _ in range(int(rng.integers(30, 46))):
         tone = (base + rng.uniform(-45, 45) + rng.uniform(-20, 20, 3)).clip(0, 255)
@@ -179,10 +177,10 @@ def _ground(wide: int, rng: Generator) -> Image.Image:
     return picture
 
 
-def _noise(cells: int, wide: int, rng: Generator) -> Image.Image:
-    """Return smooth noise of about -1..1, (wide, wide), with stains of wide / cells pixels."""
+def _noise(cells: int, size: int, rng: Generator) -> npt.NDArray[np.float32]:
+    """Return smooth noise of about -1..1, (size, size), in stains of size / cells pixels."""
     coarse = Image.fromarray(rng.normal(0, 0.5, (cells, cells)).astype(np.float32))
-    return coarse.resize((wide, wide), Image.Resampling.BICUBIC)
+    return np.asarray(coarse.resize((size, size), Image.Resampling.BICUBIC), dtype=np.float32)
 
 
 def _pebble(brush: Brush, fill: Colour) -> None:
@@ -269,12 +267,15 @@ def _bird(brush: Brush, rng: Generator) -> None:
 
 def _branch(brush: Brush, rng: Generator) -> None:
     bark, leaf = _vary(rng, (104, 72, 48)), _vary(rng, (74, 138, 62), (96, 150, 54))
-    brush.polygon([(-1, -0.08), (1, -0.02), (1, 0.03), (-1, 0.08)], bark)
-    for x in np.linspace(-0.85, 0.9, 9):
+    vein = (leaf[0] + 40, leaf[1] + 40, leaf[2] + 30)
+    brush.polygon([(-1, -0.07), (1, -0.02), (1, 0.03), (-1, 0.07)], bark)
+    for x in np.linspace(-0.88, 0.84, 10):
         for side in (-1, 1):
-            lean, length = rng.uniform(0.04, 0.16), rng.uniform(0.16, 0.26)
-            tip = (x + lean + 0.05, side * length)
-            brush.polygon([(x, 0), (x - 0.04, side * length * 0.6), tip, (x + 0.1, 0.03)], leaf)
+            up, lean = side * rng.uniform(0.2, 0.28), rng.uniform(0.02, 0.1)
+            tip, belly = (x + lean + 0.06, up), 0.55 * up
+            brush.polygon([(x, 0), (x - 0.06, belly), (x + lean - 0.02, 0.85 * up), tip,
+                           (x + lean + 0.1, 0.8 * up), (x + 0.12, belly)], leaf)  # fmt: skip
+            brush.line([(x + 0.01, 0.1 * up), (x + lean + 0.04, 0.85 * up)], 0.018, vein)
 
 
 def _kite(brush: Brush, rng: Generator) -> None:

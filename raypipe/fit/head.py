@@ -6,6 +6,8 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.linear_model import LogisticRegression
 
+_EPSILON = 1e-6  # a feature that never varies gets no infinite weight
+
 Floats = npt.NDArray[np.float32]
 
 
@@ -14,8 +16,10 @@ def fit_class(
 ) -> tuple[Floats, float]:
     """Learn to tell a class from the rest.
 
-    Because pooling is linear, the learned weights applied to every cell of the last convolutional
-    map give the class activation map (Zhou et al., CVPR 2016).
+    The features are standardised for the regression, which changes the plain maps more than any
+    other choice here, and the weights are scaled back. Because pooling is linear, they give the
+    class activation map when they are applied to every cell of the last convolutional map (Zhou
+    et al., CVPR 2016).
 
     Args:
         embeddings: (n, d) float32 pooled features.
@@ -25,6 +29,8 @@ def fit_class(
     Returns:
         (d,) float32 weights and the bias.
     """
-    model = LogisticRegression(C=c, max_iter=1000)
-    model.fit(embeddings, labelled)
-    return model.coef_[0].astype(np.float32), float(model.intercept_[0])
+    mean, deviation = embeddings.mean(axis=0), embeddings.std(axis=0) + _EPSILON
+    model = LogisticRegression(C=c, max_iter=2000)
+    model.fit((embeddings - mean) / deviation, labelled)
+    weight = model.coef_[0] / deviation
+    return weight.astype(np.float32), float(model.intercept_[0] - weight @ mean)

@@ -18,11 +18,12 @@ from urllib.parse import quote
 
 import pyarrow as pa
 
+from raypipe import __version__
 from raypipe.errors import ConfigError, InputError
 from raypipe.storage.location import Location
 from raypipe.tables import SCHEMA_VERSION, Table
 
-_VERSIONED = ("raypipe", "ray", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow")
+_VERSIONED = ("ray", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow")
 
 State = Literal["done", "stale", "partial", "missing"]
 
@@ -201,7 +202,8 @@ class Run:
             counts=dict(counts),
             seconds=round(time.monotonic() - plan.started, 3),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
-            versions={name: metadata.version(name) for name in _VERSIONED},
+            versions={"raypipe": __version__}
+            | {name: metadata.version(name) for name in _VERSIONED},
             details=dict(details or {}),
         )
         content = json.dumps(asdict(manifest), indent=2) + "\n"

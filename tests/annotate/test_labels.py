@@ -32,7 +32,6 @@ def files(run: Run) -> list[str]:
 def test_template_lists_the_clusters_of_the_run(run: Run) -> None:
     lines = labels.template(run).splitlines()
     assert lines[0] == "class,cluster,verdict,annotator,seconds,note,clustering"
-    # All digits but for letters: a fingerprint that is no number needs no protection.
     assert lines[1] == "cat,1,,,,,0123456789abcdef"
     assert len(lines) == 5
 

@@ -41,13 +41,11 @@ def test_a_mask_that_misses_the_centre_is_a_miss(make_world, two_clusters) -> No
 
 
 def test_void_pixels_do_not_count(make_world, two_clusters) -> None:
-    masks = {
-        "image0": mask(1, slice(0, 10)),
-        "image1": mask(255, slice(0, 80)),
-        "image2": mask(255, slice(0, 80)),
-    }
+    masks = {f"image{place}": mask(255, slice(0, 80)) for place in range(3)}
+    masks["image0"] = mask(1, slice(0, 80))
     world = make_world({"cat": two_clusters()}, masks=masks)
-    assert answers(world.run(), min_share=0.9)["cat", 1] == "object"
+    # Counted as misses, they would leave a third: only the largest share would win.
+    assert set(answers(world.run(), min_share=0.9).values()) == {"object"}
 
 
 def test_boxes_decide_where_there_is_no_mask(make_world, two_clusters) -> None:

@@ -40,3 +40,10 @@ def test_a_class_under_void_has_no_pixels():
     assert not has_pixels(ClassMask(np.array([[True]]), np.array([[False]])))
     assert not has_pixels(mask([[0, 9]]))
     assert not has_pixels(None)
+
+
+def test_void_wins_over_the_class():
+    image = np.array([[1.0, 0.0, 1.0]], np.float32)
+    truth = ClassMask(np.array([[True, True, False]]), np.array([[True, False, True]]))
+    scores = pixel_scores(image, truth, 0.2)
+    assert (scores.iou, scores.precision, scores.recall) == (0.5, 0.5, 1.0)
