@@ -229,6 +229,7 @@ def load(
     """
     content = _read_toml(file) if file else {}
     _refuse_unknown(content, file or "")
+    _refuse_unknown(flags or {}, "flags")
     try:
         return Settings(_file=content, _saved=saved or {}, **(flags or {}))
     except ValidationError as error:

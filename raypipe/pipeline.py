@@ -121,13 +121,13 @@ class Pipeline:
 
     def index(self) -> Manifest:
         """Index the training split."""
-        return self._index(self.settings.dataset, self.settings.dataset.split)
+        return self._index(self.settings.dataset, self.settings.dataset.split, asked=True)
 
     def fit(self) -> Manifest:
         """Learn a head for the classes that the network does not know."""
         from raypipe.fit import flow
 
-        self.index()
+        self._index(self.settings.dataset, self.settings.dataset.split)
         return self._do(
             flow.plan(self.run, self.settings),
             lambda: flow.execute(self.run, self.settings, self.engine),
@@ -137,7 +137,7 @@ class Pipeline:
         """Extract maps and regions of the training split."""
         from raypipe.extract import flow
 
-        self.index()
+        self._index(self.settings.dataset, self.settings.dataset.split)
         return self._do(
             flow.plan(self.run, self.settings),
             lambda: flow.execute(self.run, self.settings, self.engine),
@@ -260,13 +260,13 @@ class Pipeline:
 
     def _index(
         self, dataset: DatasetConfig, target: str, searched: tuple[str, ...] = (),
-        known: Any = (),  # noqa: ANN401 -- a sequence of ClassRecord, imported lazily
+        known: Any = (), *, asked: bool = False,  # noqa: ANN401 -- ClassRecords, imported lazily
     ) -> Manifest:  # fmt: skip
         from raypipe.datasets import index
 
         dataset = _located(dataset)
         plan = index.plan(dataset, target, searched)
-        return self._do(plan, lambda: index.execute(self.run, dataset, plan, known))
+        return self._do(plan, lambda: index.execute(self.run, dataset, plan, known), asked=asked)
 
     def _verdicts(self) -> dict[tuple[str, int], str]:
         from raypipe.annotate import labels
@@ -282,11 +282,18 @@ class Pipeline:
 
     # -- running and reporting ----------------------------------------------------------------
 
-    def _do(self, plan: Plan, execute: Callable[[], Manifest]) -> Manifest:
-        """Execute a step unless it is done; say what happens and why."""
+    def _do(self, plan: Plan, execute: Callable[[], Manifest], *, asked: bool = True) -> Manifest:
+        """Execute a step unless it is done; say what happens and why.
+
+        Args:
+            plan: What the step would do.
+            execute: Does it.
+            asked: It is the step that was asked for, not one that it needs: `--fresh` is meant.
+        """
         state, reasons = self.run.state(plan)
         done = self.run.manifest(plan.step)
-        if done is not None and state == "done" and not (self._fresh and self._is_last(plan)):
+        fresh = self._fresh and asked
+        if done is not None and state == "done" and not fresh:
             say(f"{plan.step}: done already, {_counted(done.counts)}")
             self._remember(plan.step)
             return done
@@ -294,7 +301,7 @@ class Pipeline:
             say(f"{plan.step}: stale ({'; '.join(reasons)}), doing it again")
         if state == "partial":
             say(f"{plan.step}: going on where it stopped")
-        if self._fresh and self.run.step(plan.step).exists():
+        if fresh and self.run.step(plan.step).exists():
             say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
             self.run.step(plan.step).delete()
         manifest = execute()
@@ -311,10 +318,6 @@ class Pipeline:
         for section in _REMEMBERED[step.split("/", maxsplit=1)[0]]:
             saved[section] = _absolute(getattr(self.settings, section).model_dump(mode="json"))
         place.write_bytes((json.dumps(saved, indent=2) + "\n").encode())
-
-    def _is_last(self, plan: Plan) -> bool:
-        """Whether `--fresh` means this step: the index is only redone when it is asked for."""
-        return not plan.step.startswith("index/")
 
     def states(self) -> Iterator[StepState]:
         """Yield how each step stands."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.errors import InputError
 
@@ -101,8 +102,11 @@ def matrix(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """
     if len(column) == 0:
         return np.empty((0, 0), dtype=np.float32)
+    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
+    if len(lengths) != 1:
+        raise ValueError(f"lists of different lengths: {sorted(lengths, key=str)}")
     values = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
-    return values.reshape(len(column), -1)
+    return values.reshape(len(column), lengths[0])
 
 
 _VECTOR = pa.list_(pa.float32())

@@ -3,18 +3,32 @@
 from __future__ import annotations
 
 import json
+from typing import Annotated
 
 import typer
 
 from raypipe.cli import options
+from raypipe.progress import console, say
 
 
 def demo(
-    run: options.RunDir = "runs/demo",
+    run: Annotated[str, typer.Option("--run", help="Local run directory.")] = "runs/demo",
     address: options.Address = None,
     cpus: options.Cpus = None,
     fresh: options.Fresh = False,
     as_json: options.Json = False,
 ) -> None:
-    """Show the whole method at work on drawn scenes, in a minute, with no download."""
-    typer.echo(json.dumps({}))
+    """Show the whole method at work on drawn scenes, in a minute or two, with no download."""
+    from raypipe.demo import demonstrate
+    from raypipe.evaluate.report import summary_table
+
+    report = demonstrate(run, address=address, cpus=cpus, fresh=fresh)
+    if as_json:
+        typer.echo(json.dumps(report, indent=2))
+    else:
+        console.print(summary_table(report))
+    say(
+        f"the failure and its repair:  {run}/demo.png\n"
+        f"what a person would answer:  {run}/sheets/index.html\n"
+        f"before and after:            {run}/evaluate/val/report.html"
+    )

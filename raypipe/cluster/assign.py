@@ -64,7 +64,7 @@ def _partition(vectors: npt.NDArray[np.float64], count: int, seed: int) -> Numbe
 def _absorb(unit: Floats, labels: Numbers, min_share: float) -> Numbers:
     """Move clusters too small to deserve a question to the nearest larger one, by mean cosine."""
     sizes = np.bincount(labels)
-    large = np.flatnonzero(sizes >= min_share * len(labels))
+    large = np.flatnonzero(sizes >= min(min_share * len(labels), sizes.max()))
     small = np.isin(labels, large, invert=True)
     if not small.any():
         return labels

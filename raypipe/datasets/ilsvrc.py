@@ -116,12 +116,19 @@ class Ilsvrc:
         if not place.exists():
             return {}
         boxes: dict[str, tuple[Box, ...]] = {}
-        for row in csv.DictReader(place.read_text().splitlines()):
-            words = row["PredictionString"].split()
-            boxes[row["ImageId"]] = tuple(
-                Box(wnid, float(x0), float(y0), float(x1) + 1, float(y1) + 1)
-                for wnid, x0, y0, x1, y1 in zip(*[iter(words)] * 5, strict=True)
-            )
+        for number, row in enumerate(csv.DictReader(place.read_text().splitlines()), start=2):
+            try:
+                words = row["PredictionString"].split()
+                boxes[row["ImageId"]] = tuple(
+                    Box(wnid, float(x0), float(y0), float(x1) + 1, float(y1) + 1)
+                    for wnid, x0, y0, x1, y1 in zip(*[iter(words)] * 5, strict=True)
+                )
+            except (KeyError, ValueError, AttributeError):
+                raise InputError(
+                    f"{place}: line {number} is not `ImageId,PredictionString` with five words "
+                    "a box",
+                    "restore the file",
+                ) from None
         return boxes
 
 

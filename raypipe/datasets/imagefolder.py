@@ -7,6 +7,7 @@ root/[split/]*.jpg              no labels: say with --classes what to look for
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from pyarrow import fs
 
@@ -59,7 +60,7 @@ class ImageFolder:
             if info.type != fs.FileType.File or not info.path.lower().endswith(SUFFIXES):
                 continue
             parts = info.path[depth:].split("/")
-            uri = str(Location(base.filesystem, info.path, base.scheme))
+            uri = str(replace(base, path=info.path))
             yield ImageRecord("/".join(parts), uri, (parts[0],) if len(parts) > 1 else ())
 
     def _splits(self) -> list[str]:

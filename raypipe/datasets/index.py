@@ -50,7 +50,9 @@ def execute(run: Run, config: DatasetConfig, plan: Plan, known: Sequence[ClassRe
     dataset = open_dataset(config)
     searched = tuple(plan.config["searched"])
     classes = list(known) or dataset.classes()
-    chosen = _chosen(classes, config.only or searched)
+    chosen = _chosen(classes, searched or config.only)
+    if searched:
+        searched = tuple(item.name for item in chosen)  # they may have been named by title
     records = _labelled(_read(dataset, config, chosen), {item.name for item in chosen}, searched)
     if not records:
         raise InputError(
@@ -71,7 +73,7 @@ def execute(run: Run, config: DatasetConfig, plan: Plan, known: Sequence[ClassRe
             "classes": sum(counts[item.name] > 0 for item in chosen),
             "boxes": sum(len(record.boxes) for record in records),
         },
-        {"dataset": config.name, "split": config.split},
+        {"dataset": config.name, "split": config.split, "content": _content(records)},
     )
 
 
@@ -149,6 +151,14 @@ def _shards(records: list[ImageRecord], size: int) -> list[list[ImageRecord]]:
             shards.append([])
         shards[-1].append(record)
     return shards
+
+
+def _content(records: list[ImageRecord]) -> str:
+    """Hash what was listed, truth included: 16 hexadecimal digits."""
+    digest = hashlib.sha256()
+    for record in records:
+        digest.update(repr(record).encode())
+    return digest.hexdigest()[:16]
 
 
 def _images(shards: list[list[ImageRecord]]) -> pa.Table:

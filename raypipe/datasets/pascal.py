@@ -27,7 +27,7 @@ def read_boxes(xml: bytes, source: str, *, first: int) -> tuple[Box, ...]:
     """
     try:
         root: Element = fromstring(xml)
-    except (ParseError, DefusedXmlException, ValueError) as error:
+    except (ParseError, DefusedXmlException, ValueError, LookupError) as error:
         raise InputError(
             f"{source}: not a safe XML file ({error})", "restore or remove it"
         ) from None

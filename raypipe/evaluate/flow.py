@@ -31,7 +31,7 @@ def plan(run: Run, settings: Settings, target_set: str) -> Plan:
     return Plan(
         f"evaluate/{target_set}",
         settings.evaluate.identity(),
-        {step: run.require(f"{step}/{target_set}").fingerprint for step in ("refine", "index")},
+        {step: run.require(f"{step}/{target_set}").identity for step in ("refine", "index")},
     )
 
 

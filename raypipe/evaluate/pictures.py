@@ -144,15 +144,15 @@ def read_photo(uri: str, width: int, height: int) -> Pixels:
         return np.asarray(Image.new("RGB", size, _GREY))
 
 
-def overlay(photo: Pixels, grid: Floats) -> str:
-    """Draw a map over a photo.
+def blended(photo: Pixels, grid: Floats) -> Pixels:
+    """Draw a map over a photo: the hotter a pixel, the less of the photo shines through.
 
     Args:
         photo: (h, w, 3) uint8.
         grid: Cells of the map, non-negative.
 
     Returns:
-        Data URI of a WebP picture: the hotter a pixel, the less of the photo shines through.
+        (h, w, 3) uint8.
     """
     heat = upsampled(grid, *photo.shape[:2])
     heat = heat / max(float(heat.max(initial=0.0)), 1e-12)
@@ -161,8 +161,13 @@ def overlay(photo: Pixels, grid: Floats) -> str:
     grey = photo @ np.array([0.299, 0.587, 0.114])
     opacity = 0.15 + 0.55 * heat[..., None]
     mixed = (1 - opacity) * (0.6 * photo + 0.4 * grey[..., None]) + opacity * colours
+    return mixed.astype(np.uint8)
+
+
+def overlay(photo: Pixels, grid: Floats) -> str:
+    """Return `blended` as the data URI of a WebP picture."""
     buffer = io.BytesIO()
-    Image.fromarray(mixed.astype(np.uint8)).save(buffer, "WEBP", quality=_QUALITY)
+    Image.fromarray(blended(photo, grid)).save(buffer, "WEBP", quality=_QUALITY)
     return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 

@@ -24,7 +24,7 @@ STEP = "extract"
 def plan(run: Run, settings: Settings) -> Plan:
     """Say what extracting would do."""
     index_set = settings.dataset.split
-    upstream = {"index": run.require(f"index/{index_set}").fingerprint}
+    upstream = {"index": run.require(f"index/{index_set}").identity}
     head = run.manifest("fit")
     if head is not None:
         upstream["fit"] = head.fingerprint

@@ -54,7 +54,9 @@ def regions_of(
         class_sizes: Images of each class, for the quotas.
         config: Thresholds, quotas and seed.
     """
-    for name, ordinal, grid in zip(item.classes, item.image.ordinals, item.maps, strict=True):
+    # An image without labels has a map of the class seen in it, but is no example of any class.
+    labelled = zip(item.image.classes, item.image.ordinals, item.maps, strict=False)
+    for name, ordinal, grid in labelled:
         for background, candidates, most in (
             (False, grid > config.threshold, config.regions_per_class),
             (True, grid < config.background_threshold, config.background_per_class),

@@ -28,7 +28,7 @@ STEP = "fit"
 def plan(run: Run, settings: Settings) -> Plan:
     """Say what fitting would do."""
     index_set = settings.dataset.split
-    upstream = {"index": run.require(f"index/{index_set}").fingerprint}
+    upstream = {"index": run.require(f"index/{index_set}").identity}
     return Plan(STEP, settings.fit.identity() | identity(settings.localizer), upstream)
 
 

@@ -80,15 +80,17 @@ def family_of(architecture: str) -> Family:
     """Return the family of an architecture.
 
     Raises:
-        ConfigError: If none covers it.
+        ConfigError: If torchvision has no such network, or no family covers it.
     """
+    from torchvision import models
+
     found = [
         (len(prefix), family)
         for family in FAMILIES
         for prefix in family.prefixes
         if architecture.startswith(prefix)
     ]
-    if not found:
+    if not found or architecture not in {*models.list_models(models), "toynet"}:
         raise ConfigError(f"unknown architecture {architecture!r}", _hint(architecture))
     return max(found, key=lambda pair: pair[0])[1]
 
@@ -110,8 +112,6 @@ def build(architecture: str, outputs: int) -> nn.Module:
         from raypipe.localizers.toynet import ToyNet
 
         return ToyNet(outputs)
-    if architecture not in models.list_models(models):
-        raise ConfigError(f"unknown architecture {architecture!r}", _hint(architecture))
     made = models.get_model(architecture, weights=None, num_classes=outputs, **family.build)
     return cast("nn.Module", made)
 

@@ -99,7 +99,7 @@ def _misfit(config: LocalizerConfig, reason: str) -> ConfigError:
 def _read(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...]]:
     """Return a local file's tensors, and the classes its metadata names."""
     import torch
-    from safetensors import SafetensorError, safe_open
+    from safetensors import SafetensorError
     from safetensors.torch import load as load_safetensors
 
     place = Location.of(config.weights)
@@ -107,11 +107,9 @@ def _read(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...
     if config.weights.endswith(".safetensors"):
         try:
             state = load_safetensors(content)
-            with safe_open(place.path, framework="pt") as file:
-                metadata = file.metadata() or {}
         except SafetensorError as error:
             raise ConfigError(f"{place}: not a safetensors file ({error})", "restore it") from None
-        return state, tuple(json.loads(metadata.get("classes", "[]")))
+        return state, _named_in(content)
     try:
         # Only tensors: a pickle could run anything.
         loaded: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
@@ -125,6 +123,13 @@ def _read(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...
     if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
         raise ConfigError(f"{place}: not a state dict of tensors", "save model.state_dict()")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}, ()
+
+
+def _named_in(content: bytes) -> tuple[str, ...]:
+    """Return the classes in a safetensors file's metadata; its header is JSON after its length."""
+    length = int.from_bytes(content[:8], "little")
+    metadata = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return tuple(json.loads(metadata.get("classes", "[]")))
 
 
 def _published(config: LocalizerConfig) -> object:

@@ -54,7 +54,7 @@ def plan(run: Run, settings: Settings, target: str, verdicts: Verdicts) -> Plan:
             "leave the localizer's flags out (the run remembers them), or extract again",
         )
     upstream = {
-        "index": run.require(f"index/{target}").fingerprint,
+        "index": run.require(f"index/{target}").identity,
         "cluster": run.require("cluster").fingerprint,
         "labels": fingerprint({"verdicts": sorted(map(list, verdicts.items()))}, {}),
     }

@@ -7,14 +7,18 @@ import os
 import posixpath
 import uuid
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
 from raypipe.errors import InputError, RaypipeError
+
+
+_PLAIN = "/!$&'()*+,;=:@~"  # what a URI's path may hold as it is (RFC 3986)
 
 
 @dataclass(frozen=True)
@@ -25,11 +29,13 @@ class Location:
         filesystem: The pyarrow filesystem.
         path: Path on it, without a scheme.
         scheme: What stands before the path in a URI; empty for the local disk.
+        query: What stands behind it, such as the endpoint of an own object store.
     """
 
     filesystem: fs.FileSystem
     path: str
     scheme: str = ""
+    query: str = ""
 
     @classmethod
     def of(cls, uri: str) -> Location:
@@ -47,14 +53,19 @@ class Location:
                 f"{uri}: cannot be opened ({error})",
                 "use a path, or a URI such as s3://bucket/prefix",
             ) from None
-        scheme = "" if isinstance(filesystem, fs.LocalFileSystem) else uri.split("://", 1)[0]
-        return cls(filesystem, path, scheme)
+        if isinstance(filesystem, fs.LocalFileSystem):
+            return cls(filesystem, path)
+        return cls(filesystem, path, uri.split("://", 1)[0], uri.partition("?")[2])
 
     def __truediv__(self, name: str) -> Location:
-        return Location(self.filesystem, posixpath.join(self.path, name), self.scheme)
+        return replace(self, path=posixpath.join(self.path, name))
 
     def __str__(self) -> str:
-        return f"{self.scheme}://{self.path}" if self.scheme else self.path
+        if not self.scheme:
+            return self.path
+        # Tables keep URIs: quoted and with the endpoint, `of` finds the same place again.
+        query = f"?{self.query}" if self.query else ""
+        return f"{self.scheme}://{quote(self.path, safe=_PLAIN)}{query}"
 
     @property
     def name(self) -> str:

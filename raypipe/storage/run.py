@@ -56,6 +56,14 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     details: dict[str, Any] = field(default_factory=dict)
 
+    @property
+    def identity(self) -> str:
+        """What a later step depends on: the fingerprint, and the content where it may differ.
+
+        An index is made from a folder that others write to: the same settings can give another.
+        """
+        return self.fingerprint + str(self.details.get("content", ""))
+
 
 def fingerprint(config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
     """Hash a step's configuration and inputs; the same on every machine.
@@ -138,18 +146,18 @@ class Run:
         try:
             content = json.loads(place.read_text())
             version = int(content["schema_version"])
+            if version > SCHEMA_VERSION:
+                raise ConfigError(
+                    f"{self.root}: written by a newer raypipe "
+                    f"(tables of version {version}, this one knows {SCHEMA_VERSION})",
+                    "upgrade raypipe, or name another --run",
+                )
+            return Manifest(**content)
         except (ValueError, KeyError, TypeError):
             raise InputError(
                 f"{place}: not a manifest",
                 f"delete it and run {command} again",
             ) from None
-        if version > SCHEMA_VERSION:
-            raise ConfigError(
-                f"{self.root}: written by a newer raypipe "
-                f"(tables of version {version}, this one knows {SCHEMA_VERSION})",
-                "upgrade raypipe, or name another --run",
-            )
-        return Manifest(**content)
 
     def require(self, step: str) -> Manifest:
         """Return the manifest of a step that must be finished.

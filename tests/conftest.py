@@ -1,0 +1,68 @@
+"""What all tests share: real data where it is, and the command line as a user calls it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from benchmarks import data
+from raypipe.cli import main
+
+RunCli = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    place = data.data_root()
+    if place is None:
+        pytest.skip("real images are not here: set RAYPIPE_TEST_DATA, see docs/reference/test-data.md")
+    return place
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> RunCli:
+    """Run `raypipe` in this process, for speed: (arguments, cwd) to its result, never raising."""
+
+    def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+        words = [str(argument) for argument in arguments]
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", ["raypipe", *words])
+        capsys.readouterr()
+        try:
+            main()
+            code = 0
+        except SystemExit as stop:
+            code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
+        except Exception:  # as the interpreter would: a traceback and 1
+            traceback.print_exc()
+            code = 1
+        printed = capsys.readouterr()
+        return subprocess.CompletedProcess(words, code, printed.out, printed.err)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def process() -> RunCli:
+    """Run `raypipe` in a process of its own: (arguments, cwd) to its result, never raising."""
+
+    def run(
+        *arguments: object, cwd: Path, timeout: float = 240, **env: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "raypipe", *map(str, arguments)],
+            cwd=cwd,
+            env=os.environ | {"COLUMNS": "120"} | env,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    return run
