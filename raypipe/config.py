@@ -115,7 +115,10 @@ class ClusterConfig(Section):
     """The affinity graph and its clusters."""
 
     neighbors: PositiveInt = Field(20, description="nearest neighbours of the graph")
-    max_clusters: PositiveInt = Field(4, description="clusters of a class, at most")
+    max_clusters: PositiveInt = Field(8, description="clusters of a class, at most")
+    clear_gap: Share = Field(0.1, description="an eigengap this large says the number of clusters")
+    budget: PositiveInt = Field(3, description="clusters where no gap is clear, at most")
+    structure: Share = Field(0.9, description="one cluster where the second eigenvalue is below")
     min_share: Share = Field(0.02, description="smaller clusters join the nearest larger one")
     seed: int = Field(0, description="seed of eigensolver and k-means")
 

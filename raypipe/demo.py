@@ -72,9 +72,8 @@ def demonstrate(
         _train(pipeline.run, pipeline.settings)
         pipeline.everything()
         report = pipeline.report()
-        picture = pipeline.run.root / _PICTURE
-        if not picture.exists():
-            picture.write_bytes(_picture(pipeline.run, pipeline.target_set, report))
+        picture = _picture(pipeline.run, pipeline.target_set, report)
+        (pipeline.run.root / _PICTURE).write_bytes(picture)
     return report
 
 

@@ -226,6 +226,8 @@ def connected(config: EngineConfig) -> Iterator[Engine]:
     """
     address = config.address or os.environ.get("RAY_ADDRESS", "") or _running_cluster()
     local = address in {"", "local"}
+    if not local:
+        _require_answer(address)
     if local and "ray" not in sys.modules and "RAY_AUTH_MODE" not in os.environ:
         # Ray reads these when it is imported; without them it writes a token to ~/.ray.
         os.environ["RAY_AUTH_MODE"] = "token"
@@ -287,6 +289,26 @@ def _silenced_stderr() -> Iterator[None]:
     finally:
         os.dup2(saved, 2)
         os.close(saved)
+
+
+def _require_answer(address: str) -> None:
+    """Raise if nobody listens at `host:port` or `ray://host:port`.
+
+    Ray itself retries for a minute and then ends the process.
+
+    Raises:
+        ClusterUnavailableError: Naming the address.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdigit():
+        return  # `auto` and the like: Ray knows them
+    try:
+        socket.create_connection((host, int(port)), timeout=10.0).close()
+    except OSError as error:
+        raise ClusterUnavailableError(
+            f"Ray cluster {address}: no connection ({error.strerror or error})",
+            "check the address, or pass --address local",
+        ) from None
 
 
 def _running_cluster() -> str:

@@ -102,6 +102,7 @@ class Pipeline:
         self._fresh = fresh
         self._stack = ExitStack()
         self._engine: Engine | None = None
+        self._told: set[str] = set()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -198,8 +199,8 @@ class Pipeline:
         answers = labels.status(self.run)
         if answers.answered < answers.clusters:
             say(
-                f"{answers.clusters - answers.answered} questions are open. Look at {self.run.step('sheets')}/index.html, "
-                f"then:\n"
+                f"{answers.clusters - answers.answered} questions are open. "
+                f"Look at {self.run.step('sheets')}/index.html, then:\n"
                 f"  raypipe labels template --run {self.run} > labels.csv   (fill in verdict)\n"
                 f"  raypipe labels ingest labels.csv --run {self.run}\n"
                 "and the same command goes on."
@@ -294,7 +295,9 @@ class Pipeline:
         done = self.run.manifest(plan.step)
         fresh = self._fresh and asked
         if done is not None and state == "done" and not fresh:
-            say(f"{plan.step}: done already, {_counted(done.counts)}")
+            if plan.step not in self._told:
+                self._told.add(plan.step)
+                say(f"{plan.step}: done already, {_counted(done.counts)}")
             self._remember(plan.step)
             return done
         if state == "stale":
@@ -305,6 +308,7 @@ class Pipeline:
             say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
             self.run.step(plan.step).delete()
         manifest = execute()
+        self._told.add(plan.step)
         self._remember(plan.step)
         say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
         return manifest

@@ -21,7 +21,9 @@ RunCli = Callable[..., subprocess.CompletedProcess[str]]
 def real_data() -> Path:
     place = data.data_root()
     if place is None:
-        pytest.skip("real images are not here: set RAYPIPE_TEST_DATA, see docs/reference/test-data.md")
+        pytest.skip(
+            "real images are not here: set RAYPIPE_TEST_DATA, see docs/reference/test-data.md"
+        )
     return place
 
 

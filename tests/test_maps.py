@@ -83,9 +83,7 @@ def test_nothing_has_no_box() -> None:
 
 def test_ious_by_hand() -> None:
     truth = np.array([[0, 0, 4, 4], [2, 2, 6, 6], [4, 0, 8, 4], [1, 1, 2, 2], [0, 0, 0, 0]], float)
-    np.testing.assert_allclose(
-        box_ious(np.array([0.0, 0, 4, 4]), truth), [1, 4 / 28, 0, 1 / 16, 0]
-    )
+    np.testing.assert_allclose(box_ious(np.array([0.0, 0, 4, 4]), truth), [1, 4 / 28, 0, 1 / 16, 0])
     assert box_ious(np.zeros(4), np.zeros((2, 4))).tolist() == [0, 0]
     assert box_ious(np.zeros(4), np.empty((0, 4))).shape == (0,)
 

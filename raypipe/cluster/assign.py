@@ -10,7 +10,7 @@ import numpy.typing as npt
 from sklearn.cluster import KMeans
 
 from raypipe.cluster.affinity import centred, knn_graph
-from raypipe.cluster.spectrum import Spectrum, eigengap, spectrum
+from raypipe.cluster.spectrum import Spectrum, choose_clusters, spectrum
 from raypipe.config import ClusterConfig
 
 Floats = npt.NDArray[np.float32]
@@ -45,7 +45,7 @@ def cluster(features: Floats, config: ClusterConfig) -> Clustering:
     unit = centred(features, centre)
     graph = knn_graph(unit, config.neighbors)
     found = spectrum(graph, config.max_clusters + 1, config.seed)
-    chosen = eigengap(found.values, config.max_clusters)
+    chosen = choose_clusters(found.values, config)
     labels = _partition(found.vectors[:, :chosen], chosen, config.seed)
     labels = _absorb(unit, labels, config.min_share)
     clusters = _numbered(labels)

@@ -14,6 +14,8 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 
+from raypipe.config import ClusterConfig
+
 Floats = npt.NDArray[np.float64]
 
 _DENSE = 1500  # points up to which a dense solver is as fast
@@ -21,6 +23,7 @@ _GUARD = 8  # extra vectors of the block, so that the wanted ones converge well
 _DEGREE = 12  # of the Chebyshev filter
 _ROUNDS = 60
 _TOLERANCE = 1e-7
+_ZERO = 1e-6  # two eigenvalues this close are the same
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,27 @@ def _chebyshev(matrix: sparse.csr_array, block: Floats, *, low: float, high: flo
     return current
 
 
-def eigengap(values: Floats, most: int) -> int:
-    """Return the number of clusters at the largest gap (von Luxburg 2007), 1 allowed.
+def choose_clusters(values: Floats, config: ClusterConfig) -> int:
+    """Return the number of clusters that a spectrum speaks for.
+
+    1. One, if the second eigenvalue is low: no cut is cheap, there is no structure. Gaussians with
+       the covariance of real classes' regions have 0.81 to 0.90, real classes 0.92 and more.
+    2. The place of the largest gap, if it is clear (von Luxburg, Stat. Comput. 2007).
+    3. Else as many as there are cuts about as cheap as the best one, 1 - λ_k at most twice
+       1 - λ_2, within the budget of questions. Spectra of real classes decay smoothly: the
+       largest gap of many is a coin's toss there, and changes with the sample.
+
+    The rule is ours; docs/explanation/decisions/0006-constants.md has its cross-validation.
 
     Args:
-        values: Eigenvalues, descending.
-        most: Clusters, at most.
+        values: Eigenvalues, descending, at least one.
+        config: Thresholds, budget and maximum.
     """
-    gaps = values[:-1] - values[1:]
-    return int(np.argmax(gaps[:most])) + 1 if len(gaps) else 1
+    if len(values) < 2 or config.max_clusters == 1 or values[1] < config.structure:
+        return 1
+    gaps = (values[:-1] - values[1:])[1 : config.max_clusters]
+    if len(gaps) and gaps.max() >= config.clear_gap:
+        return int(np.argmax(gaps)) + 2
+    costs = 1.0 - values
+    cheap = int((costs <= 2 * max(float(costs[1]), _ZERO)).sum())
+    return min(cheap, config.budget, config.max_clusters)

@@ -161,7 +161,7 @@ def blended(photo: Pixels, grid: Floats) -> Pixels:
     grey = photo @ np.array([0.299, 0.587, 0.114])
     opacity = 0.15 + 0.55 * heat[..., None]
     mixed = (1 - opacity) * (0.6 * photo + 0.4 * grey[..., None]) + opacity * colours
-    return mixed.astype(np.uint8)
+    return np.asarray(mixed, dtype=np.uint8)
 
 
 def overlay(photo: Pixels, grid: Floats) -> str:

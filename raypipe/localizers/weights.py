@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pickle import UnpicklingError
 from typing import TYPE_CHECKING, Any
 
 from raypipe.config import LocalizerConfig
@@ -71,7 +71,10 @@ def load(config: LocalizerConfig) -> Pretrained:
         network = build(config.architecture, len(classes))
     try:
         # Auxiliary heads serve training only: weights come with them or without.
-        kept = {name: tensor for name, tensor in state.items() if not _auxiliary(name)}
+        kept = OrderedDict((name, item) for name, item in state.items() if not _auxiliary(name))
+        # MNASNet asks for its layers' versions, which safetensors files do not hold.
+        versions = getattr(state, "_metadata", None) or network.state_dict()._metadata  # type: ignore[attr-defined]  # noqa: SLF001
+        kept._metadata = versions  # type: ignore[attr-defined]  # noqa: SLF001
         missing, unexpected = network.load_state_dict(kept, strict=False)
     except RuntimeError as error:
         raise _misfit(config, str(error).splitlines()[1].strip()) from None
@@ -113,14 +116,16 @@ def _read(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...
     try:
         # Only tensors: a pickle could run anything.
         loaded: Any = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, EOFError, ValueError) as error:
-        reason = str(error).splitlines()[0][:200]
+    except Exception as error:  # noqa: BLE001 -- a damaged file makes the unpickler raise anything
+        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise ConfigError(
             f"{place}: not a state dict of tensors ({reason})", "save model.state_dict()"
         ) from None
     if isinstance(loaded, dict) and isinstance(loaded.get("state_dict"), dict):
         loaded = loaded["state_dict"]  # a training checkpoint
-    if not isinstance(loaded, dict) or not all(map(torch.is_tensor, loaded.values())):
+    if not isinstance(loaded, dict) or not all(
+        isinstance(name, str) and torch.is_tensor(item) for name, item in loaded.items()
+    ):
         raise ConfigError(f"{place}: not a state dict of tensors", "save model.state_dict()")
     return {name.removeprefix("module."): tensor for name, tensor in loaded.items()}, ()
 

@@ -17,7 +17,6 @@ from pyarrow import fs
 
 from raypipe.errors import InputError, RaypipeError
 
-
 _PLAIN = "/!$&'()*+,;=:@~"  # what a URI's path may hold as it is (RFC 3986)
 
 

@@ -1,8 +1,11 @@
-"""A small run on drawn photographs: a tiny trained-for-nothing network, real steps, real files."""
+"""Whole runs to look at: photographs that nobody learned, and the demonstration."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from raypipe.localizers.toynet import ToyNet
+from tests.conftest import RunCli
 
 CLASSES = ("boat", "car", "kite")
 
@@ -36,3 +40,35 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("weights") / "toynet.safetensors"
     save_file(ToyNet(2).state_dict(), place, metadata={"classes": '["boat", "car"]'})
     return place
+
+
+@dataclass(frozen=True)
+class Demo:
+    """The demonstration, run once for all tests.
+
+    Attributes:
+        folder: Working directory; the run is `folder / "runs/demo"`.
+        report: What `raypipe demo --json` printed.
+        words: What it said on stderr.
+    """
+
+    folder: Path
+    report: dict[str, Any]
+    words: str
+
+    @property
+    def run(self) -> Path:
+        return self.folder / "runs" / "demo"
+
+    @property
+    def network(self) -> tuple[str, ...]:
+        place = self.run / "network" / "toynet.safetensors"
+        return ("--architecture", "toynet", "--weights", str(place))
+
+
+@pytest.fixture(scope="session")
+def demo(process: RunCli, tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    folder = tmp_path_factory.mktemp("demo")
+    result = process("demo", "--json", cwd=folder)
+    assert result.returncode == 0, result.stderr
+    return Demo(folder, json.loads(result.stdout), result.stderr)

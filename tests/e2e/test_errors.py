@@ -51,7 +51,7 @@ def refused(cli: RunCli, cwd: Path, code: int, *arguments: object, says: tuple[s
         (4, ["--run", "text.pth"], ["is a file, not a run directory"]),
         (4, ["--run", "text.pth/below"], ["text.pth/below"]),
         (4, ["--run", "nosuch://bucket/run"], ["nosuch://bucket/run"]),
-        (6, ["--address", "127.0.0.1:1"], ["127.0.0.1:1: no connection"]),
+        (6, ["--address", "127.0.0.1:1"], ["127.0.0.1:1: no connection", "--address local"]),
     ],
 )
 def test_extract_refuses(
@@ -91,9 +91,7 @@ def test_a_step_whose_input_is_missing_names_the_command(cli: RunCli, tmp_path: 
     refused(cli, tmp_path, 4, "cluster", says=("which run?", "--run"))
 
 
-def test_a_newer_run_directory_is_refused(
-    cli: RunCli, tmp_path: Path, photos: Path
-) -> None:
+def test_a_newer_run_directory_is_refused(cli: RunCli, tmp_path: Path, photos: Path) -> None:
     arguments = ["index", "--dataset", "imagefolder", "--root", photos, "--run", "run"]
     assert cli(*arguments, cwd=tmp_path).returncode == 0
     place = tmp_path / "run" / "index" / "train" / "manifest.json"

@@ -1,0 +1,58 @@
+"""What the README claims of real images, measured again."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+
+from benchmarks import data
+from tests.conftest import RunCli
+
+pytestmark = pytest.mark.realdata
+
+
+@pytest.mark.timeout(900)
+def test_msrc_protocol(real_data: Path, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, data.ROOT / "benchmarks/msrc.py", "--seeds", "0", "--json",
+         "--run", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    report = json.loads(result.stdout)
+    assert report["questions_per_class"] <= 3.2
+    assert report["corloc"]["plain"] == pytest.approx(0.67, abs=0.03)
+    assert report["iou"]["plain"] == pytest.approx(0.62, abs=0.02)
+    assert report["corloc"]["refined"] >= 0.80
+    assert report["iou"]["refined"] >= 0.70
+    for name, scores in report["per_class"].items():
+        assert scores["iou"]["refined"] > scores["iou"]["plain"] - 0.05, name
+    rule = report["rules"]["filter"]
+    assert rule["corloc"] >= report["corloc"]["plain"] + 0.05
+    assert rule["iou"] >= report["iou"]["plain"] + 0.03
+
+
+@pytest.mark.timeout(600)
+def test_ilsvrc_tree_none_lost(real_data: Path, process: RunCli, tmp_path: Path) -> None:
+    weights = data.state_dict("resnet18")
+    # Half the default input: a quarter of the time, and what is shown here does not depend on it.
+    network = ("--architecture", "resnet18", "--weights", weights, "--input-size", "224")
+    result = process("extract", "--dataset", "ilsvrc", *network, "--json", cwd=tmp_path, timeout=500,
+                     RAYPIPE_ROOT_ILSVRC=str(real_data / "ilsvrc_mini"))  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    counts = json.loads(result.stdout)["counts"]
+    assert (counts["images"], counts["maps"], counts["rejects"]) == (1300, 1300, 0)
+    clustered = process("cluster", "--json", cwd=tmp_path)
+    assert json.loads(clustered.stdout)["counts"]["classes"] == 500
+    run = tmp_path / "runs" / "ilsvrc"
+    clusters = pq.read_table(run / "cluster/clusters.parquet").to_pylist()
+    tench = [row for row in clusters if row["class"] == "n01440764"]
+    assert len(tench) >= 2
+    assert sum(row["regions"] for row in tench) > 3000
