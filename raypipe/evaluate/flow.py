@@ -114,7 +114,7 @@ def _require_truth(run: Run, target_set: str, images: pa.Table) -> Truth:
 def _no_truth(target_set: str) -> InputError:
     return InputError(
         f"set {target_set}: no true boxes and no masks of its classes, nothing to evaluate with",
-        "index a split that has annotations, or look at the detections with `raypipe export`",
+        "name a split that has annotations with --split, or --dataset and --root",
     )
 
 

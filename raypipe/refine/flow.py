@@ -157,9 +157,12 @@ class RefineShard(ShardWorker):
         plain = item.maps[at]
         found = [Detection(item, at, "plain", plain, fallback=False)]
         matcher = self._matcher(item.classes[at])
-        share = matcher.object_share(features) if matcher else None
-        for rule in self._context.config.rules:
-            grid = plain if share is None else refined(plain, share, rule, self._context.config)
+        config = self._context.config
+        # Neither rule looks at cells below both thresholds.
+        wanted = plain > min(config.floor, config.threshold)
+        share = matcher.object_share(features, wanted) if matcher else None
+        for rule in config.rules:
+            grid = plain if share is None else refined(plain, share, rule, config)
             lost = share is None or not grid.any()
             found.append(Detection(item, at, rule, plain if lost else _scaled(grid), lost))
         return found
