@@ -52,7 +52,7 @@ class ToyWorldConfig(Section):
 
     images_per_class: PositiveInt = Field(60, description="scenes of each class in each split")
     size: int = Field(160, ge=64, description="width and height of a scene, pixels")
-    seed: int = Field(0, description="seed of the drawing")
+    seed: int = Field(0, ge=0, description="seed of the drawing")
 
 
 class DatasetConfig(Section):

@@ -29,7 +29,7 @@ def test_it_tells_the_class_from_the_rest() -> None:
     assert ((other @ weight + bias > 0) == other_labelled).mean() > 0.98
 
 
-@pytest.mark.parametrize("c", [1e-3, 1.0, 100.0])
+@pytest.mark.parametrize("c", [1e-3, 1e-1, 1.0])
 def test_it_is_a_regression_of_standardised_features(c) -> None:
     embeddings, labelled = blobs()
     exact = embeddings.astype(np.float64)
