@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pickle
 import secrets
 import shutil
 import socket
@@ -54,6 +55,25 @@ class ShardWorker(ABC):
     @abstractmethod
     def __call__(self, row: Row) -> Row:
         """Work on one decoded shard, commit its tables; return `{"images": how many}`."""
+
+
+class _Guarded:
+    """A worker whose errors come back in its summary: Ray Data would lose all but their text."""
+
+    def __init__(self, worker: type[ShardWorker], context: object) -> None:
+        self._error = b""
+        try:
+            self._worker = worker(context)
+        except RaypipeError as error:
+            self._error = pickle.dumps(error)
+
+    def __call__(self, row: Row) -> Row:
+        if self._error:
+            return {"images": 0, "error": self._error}
+        try:
+            return {"images": int(self._worker(row)["images"]), "error": b""}
+        except RaypipeError as error:
+            return {"images": 0, "error": pickle.dumps(error)}
 
 
 @dataclass(frozen=True)
@@ -107,6 +127,8 @@ class Engine:
             tracker.advance(sum(count for name, count in sizes.items() if name in done))
             if left:
                 for summary in self._stream(seed_table(images, left), read, worker, context):
+                    if summary["error"]:
+                        raise pickle.loads(summary["error"])  # noqa: S301 -- from our own actor
                     tracker.advance(int(summary["images"]))
 
     def _stream(
@@ -124,8 +146,8 @@ class Engine:
         # 3. The network: actors, a whole shard a call.
         on_gpu = self.gpus > 0 and self.config.gpus_per_actor > 0
         summaries = decoded.map(
-            cast("Callable[[Row], Row]", worker),  # Ray builds classes itself; its type lacks them
-            fn_constructor_args=(context,),
+            cast("Callable[[Row], Row]", _Guarded),  # Ray builds classes itself; its type lacks it
+            fn_constructor_args=(worker, context),
             compute=ray.data.ActorPoolStrategy(size=min(self.actors, max(1, seed.num_rows))),
             num_gpus=self.config.gpus_per_actor if on_gpu else 0,
             num_cpus=0 if on_gpu else _ACTOR_CPUS,
@@ -206,7 +228,8 @@ def _unwrapped() -> Iterator[None]:
     except RayTaskError as error:
         cause: BaseException | None = error
         while cause is not None:
-            if isinstance(cause, RaypipeError):
+            # Ray's own error is made an instance of its cause's class, with another constructor.
+            if isinstance(cause, RaypipeError) and not isinstance(cause, RayTaskError):
                 raise type(cause)(cause.message, cause.remedy) from None
             cause = cause.cause if isinstance(cause, RayTaskError) else cause.__cause__
         raise

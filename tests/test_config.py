@@ -91,7 +91,8 @@ def test_an_unknown_variable_of_a_section_is_refused(monkeypatch) -> None:
 @pytest.mark.parametrize(
     ("section", "name", "value"),
     [
-        ("extract", "threshold", 1.5), ("extract", "threshold", -0.1), ("extract", "threshold", "x"),
+        ("extract", "threshold", 1.5), ("extract", "threshold", -0.1),
+        ("extract", "threshold", "x"),
         ("extract", "regions_per_class", 0), ("cluster", "neighbors", 0), ("fit", "c", 0),
         ("refine", "gamma", 0), ("refine", "rules", []), ("refine", "rules", ["plain"]),
         ("localizer", "precision", "float16"), ("dataset", "limit", -1),

@@ -17,6 +17,7 @@ from raypipe.datasets.decode import DecodedShard, ReadShard
 from raypipe.engine import Engine, ShardWorker, connected
 from raypipe.errors import (
     ClusterUnavailableError,
+    ConfigError,
     InputError,
     LabelError,
     RaypipeError,
@@ -166,10 +167,24 @@ def test_nothing_left_needs_no_worker(engine, tmp_path) -> None:
 
 
 def test_an_error_of_a_worker_keeps_its_remedy(engine, tmp_path) -> None:
+    images = index(tmp_path, {"bad": 1})
     with pytest.raises(InputError, match="a bad shard") as caught:
-        images = index(tmp_path, {"bad": 1})
         engine.shards("counting", images, (), ReadShard(16, 1000), Counter, tmp_path)
     assert caught.value.remedy == "mend it"
+
+
+class Unbuildable(Counter):
+    """Cannot find what it needs on its machine."""
+
+    def __init__(self, context: Path) -> None:
+        raise ConfigError("no weights here", "put them there")
+
+
+def test_an_error_while_a_worker_is_built_keeps_its_remedy(engine, tmp_path) -> None:
+    images = index(tmp_path, {"s1": 1})
+    with pytest.raises(ConfigError, match="no weights here") as caught:
+        engine.shards("counting", images, (), ReadShard(16, 1000), Unbuildable, tmp_path)
+    assert (caught.value.remedy, caught.value.exit_code) == ("put them there", 3)
 
 
 # -- how wide -------------------------------------------------------------------------------------
@@ -185,8 +200,10 @@ def test_actors_that_fit(cpus, gpus, config, actors) -> None:
     assert Engine(cpus, gpus, EngineConfig(**config)).actors == actors
 
 
-@pytest.mark.parametrize(("rejects", "share", "fine"), [(0, 0, True), (1, 0, False), (5, 0.05, True),
-                                                        (6, 0.05, False), (100, 1, True)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("rejects", "share", "fine"),
+    [(0, 0, True), (1, 0, False), (5, 0.05, True), (6, 0.05, False), (100, 1, True)],
+)
 def test_the_limit_of_rejects(rejects, share, fine) -> None:
     engine = Engine(1, 0, EngineConfig(max_reject_share=share))
     counts = {"images": 100, "rejects": rejects}

@@ -94,7 +94,7 @@ def test_lists_of_different_lengths_are_no_matrix(lists) -> None:
                      elements=st.floats(0, 1, width=16)))  # fmt: skip
 def test_half_precision_maps_survive_parquet(tmp_path_factory, grid) -> None:
     row = {"image_id": "a", "class": "c", "width": 9, "height": 9, "grid_width": grid.shape[1],
-           "grid_height": grid.shape[0], "map": grid.ravel(), "peak": 1.0, "score": 0.0}  # fmt: skip
+           "grid_height": grid.shape[0], "map": grid.ravel(), "peak": 1.0, "score": 0}  # fmt: skip
     place = Location.of(str(tmp_path_factory.mktemp("maps") / "m.parquet"))
     place.write_table(MAPS.build([row]))
     table = MAPS.check(place.read_table(), "x")

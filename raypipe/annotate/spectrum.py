@@ -40,7 +40,7 @@ def spectrum(eigenvalues: Sequence[float], clusters: int, size: tuple[int, int])
         axes.axvspan(clusters, clusters + 1, color=_GAP, alpha=0.22, linewidth=0)
         axes.plot([clusters, clusters + 1], values[clusters - 1 : clusters + 1], color=_GAP, lw=2)
     noun = "cluster" if clusters == 1 else "clusters"
-    axes.set_title(f"spectrum: gap after {clusters}, so {clusters} {noun}", color=_INK, fontsize=8)
+    axes.set_title(f"spectrum: cut after {clusters}, so {clusters} {noun}", color=_INK, fontsize=8)
     axes.tick_params(colors=_INK, labelsize=7, length=2)
     axes.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=8))
     axes.yaxis.set_major_locator(MaxNLocator(nbins=4))

@@ -30,9 +30,7 @@ class Matcher:
         self._is_object = torch.from_numpy(references.is_object).to(device)
         self._neighbors = min(neighbors, len(references.is_object))
 
-    def object_share(
-        self, features: Tensor, wanted: npt.NDArray[np.bool_] | None = None
-    ) -> Floats:
+    def object_share(self, features: Tensor, wanted: npt.NDArray[np.bool_] | None = None) -> Floats:
         """Return p: the share of *object* among each cell's nearest references, by cosine.
 
         Args:

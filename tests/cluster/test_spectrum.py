@@ -36,9 +36,7 @@ def check(graph, count: int) -> None:
     )[::-1]
     np.testing.assert_allclose(found.values, expected, atol=1e-6)
     assert found.vectors.shape == (size, min(count, size))
-    np.testing.assert_allclose(
-        found.vectors.T @ found.vectors, np.eye(min(count, size)), atol=1e-8
-    )
+    np.testing.assert_allclose(found.vectors.T @ found.vectors, np.eye(min(count, size)), atol=1e-8)
     residuals = np.linalg.norm(matrix @ found.vectors - found.vectors * found.values, axis=0)
     assert found.residual == pytest.approx(residuals.max(), abs=1e-9)
     assert found.residual < 1e-5

@@ -50,7 +50,7 @@ def test_ilsvrc_tree_none_lost(real_data: Path, process: RunCli, tmp_path: Path)
     counts = json.loads(result.stdout)["counts"]
     assert (counts["images"], counts["maps"], counts["rejects"]) == (1300, 1300, 0)
     clustered = process("cluster", "--json", cwd=tmp_path)
-    assert json.loads(clustered.stdout)["counts"]["classes"] == 500
+    assert json.loads(clustered.stdout)["counts"]["classes"] == 501
     run = tmp_path / "runs" / "ilsvrc"
     clusters = pq.read_table(run / "cluster/clusters.parquet").to_pylist()
     tench = [row for row in clusters if row["class"] == "n01440764"]

@@ -12,13 +12,21 @@ from raypipe.localizers.cam import Cam
 from raypipe.localizers.gradcam import GradCam
 
 SMALLEST = {
-    "resnet": "resnet18", "mobilenet_v2": "mobilenet_v2", "googlenet": "googlenet",
-    "inception_v3": "inception_v3", "regnet": "regnet_y_400mf", "densenet": "densenet121",
-    "efficientnet": "efficientnet_b0", "mnasnet": "mnasnet0_5",
-    "shufflenet": "shufflenet_v2_x0_5", "toynet": "toynet",
-    "mobilenet_v3_large": "mobilenet_v3_large", "mobilenet_v3_small": "mobilenet_v3_small",
-    "convnext": "convnext_tiny", "alexnet": "alexnet",
-} | {f"vgg{depth}{end}": f"vgg{depth}{end}" for depth in (11, 13, 16, 19) for end in ("", "_bn")}  # fmt: skip
+    "resnet": "resnet18",
+    "mobilenet_v2": "mobilenet_v2",
+    "googlenet": "googlenet",
+    "inception_v3": "inception_v3",
+    "regnet": "regnet_y_400mf",
+    "densenet": "densenet121",
+    "efficientnet": "efficientnet_b0",
+    "mnasnet": "mnasnet0_5",
+    "shufflenet": "shufflenet_v2_x0_5",
+    "toynet": "toynet",
+    "mobilenet_v3_large": "mobilenet_v3_large",
+    "mobilenet_v3_small": "mobilenet_v3_small",
+    "convnext": "convnext_tiny",
+    "alexnet": "alexnet",
+} | {name: name for depth in (11, 13, 16, 19) for name in (f"vgg{depth}", f"vgg{depth}_bn")}
 STRIDES = {"toynet": 8}
 POOLED = [SMALLEST[family.prefixes[0]] for family in FAMILIES if family.pooled]
 OTHERS = [SMALLEST[family.prefixes[0]] for family in FAMILIES if not family.pooled]

@@ -60,3 +60,13 @@ def test_the_length_of_a_feature_says_nothing() -> None:
 def test_a_cell_of_zeros_gets_a_number() -> None:
     share = Matcher(references(), 5, CPU).object_share(torch.zeros(8, 2, 2))
     assert np.isfinite(share).all()
+
+
+def test_only_the_wanted_cells_are_looked_at() -> None:
+    features = torch.randn(8, 4, 5, generator=torch.Generator().manual_seed(0))
+    matcher = Matcher(references(), 5, CPU)
+    wanted = np.random.default_rng(0).random((4, 5)) < 0.5
+    share = matcher.object_share(features, wanted)
+    np.testing.assert_array_equal(share, np.where(wanted, matcher.object_share(features), 0))
+    nothing = matcher.object_share(features, np.zeros((4, 5), bool))
+    np.testing.assert_array_equal(nothing, np.zeros((4, 5)))

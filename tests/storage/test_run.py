@@ -35,8 +35,11 @@ def rejects(*names: str) -> pa.Table:
 # -- names ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", ["", ".", "..", "../up", "/etc/passwd", "a/b\\c", "\0", "ä" * 300,
-                                  "x" * 300, "con:aux|*?<>", "manifest.json", "\n", "CAT"])  # fmt: skip
+@pytest.mark.parametrize(
+    "name",
+    ["", ".", "..", "../up", "/etc/passwd", "a/b\\c", "\0", "ä" * 300, "x" * 300, "con:aux|*?<>",
+     "manifest.json", "\n", "CAT"],
+)  # fmt: skip
 def test_a_slug_is_a_safe_file_name(tmp_path, name) -> None:
     file = tmp_path / f"{slug(name)}.parquet"
     file.write_bytes(b"x")
