@@ -1,8 +1,8 @@
 """Every setting of a run: defaults < the run's own < TOML file < `RAYPIPE_*` variables < flags.
 
 A nested setting is spelled `[extract] threshold` in a run file, `RAYPIPE_EXTRACT__THRESHOLD` in
-the environment and `--set extract.threshold=0.3` on the command line. Settings that only change
-how fast a step goes are marked operational: they are no part of a step's fingerprint.
+the environment and `--set extract.threshold=0.3` on the command line. What only changes how fast a
+step goes stands in [engine], which is no part of any fingerprint.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError
-from pydantic.fields import FieldInfo
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -27,8 +26,6 @@ from raypipe.errors import ConfigError
 Share = Annotated[float, Field(ge=0.0, le=1.0)]
 Rule = Literal["classify", "filter"]
 
-_OPERATIONAL = {"operational": True}
-
 
 class Section(BaseModel):
     """A section of the configuration; unknown names are errors, values do not change."""
@@ -36,15 +33,8 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     def identity(self) -> dict[str, Any]:
-        """Return the settings that change what a step writes: all but the operational ones."""
-        fields = type(self).model_fields
-        return {name: value for name, value in self.model_dump(mode="json").items()
-                if not _is_operational(fields[name])}  # fmt: skip
-
-
-def _is_operational(info: FieldInfo) -> bool:
-    extra = info.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("operational"))
+        """Return the settings as a step's fingerprint takes them."""
+        return self.model_dump(mode="json")
 
 
 class ToyWorldConfig(Section):
@@ -61,9 +51,11 @@ class DatasetConfig(Section):
     name: str = Field("imagefolder", description="dataset plug-in")
     root: str = Field("", description="path or URI of the dataset; else RAYPIPE_ROOT_<NAME>")
     split: str = Field("train", description="split whose regions are clustered")
-    class_file: str = Field("", description="file with one class a line, instead of the dataset's")
+    class_file: str = Field("", description="file with the classes to use, one a line")
     only: tuple[str, ...] = Field((), description="use only these classes")
-    limit: int = Field(0, ge=0, description="use at most this many images of a class, 0 = all")
+    limit: int = Field(
+        0, ge=0, description="leave an image out when its classes have this many, 0 = none"
+    )
     shard_size: PositiveInt = Field(128, description="images a shard, the unit of commit")
     toyworld: ToyWorldConfig = ToyWorldConfig()
 

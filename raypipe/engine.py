@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 import os
-import pickle
 import secrets
 import shutil
 import socket
@@ -20,7 +19,7 @@ import sys
 import tempfile
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,7 +29,7 @@ import pyarrow as pa
 
 from raypipe.config import EngineConfig
 from raypipe.datasets.decode import ReadShard, seed_table
-from raypipe.errors import ClusterUnavailableError, RaypipeError, TooManyRejectsError
+from raypipe.errors import ClusterUnavailableError, RaypipeError, from_json
 from raypipe.progress import tracking
 
 Item = TypeVar("Item")
@@ -61,19 +60,19 @@ class _Guarded:
     """A worker whose errors come back in its summary: Ray Data would lose all but their text."""
 
     def __init__(self, worker: type[ShardWorker], context: object) -> None:
-        self._error = b""
+        self._error = ""
         try:
             self._worker = worker(context)
         except RaypipeError as error:
-            self._error = pickle.dumps(error)
+            self._error = error.to_json()
 
     def __call__(self, row: Row) -> Row:
         if self._error:
             return {"images": 0, "error": self._error}
         try:
-            return {"images": int(self._worker(row)["images"]), "error": b""}
+            return {"images": int(self._worker(row)["images"]), "error": ""}
         except RaypipeError as error:
-            return {"images": 0, "error": pickle.dumps(error)}
+            return {"images": 0, "error": error.to_json()}
 
 
 @dataclass(frozen=True)
@@ -128,7 +127,7 @@ class Engine:
             if left:
                 for summary in self._stream(seed_table(images, left), read, worker, context):
                     if summary["error"]:
-                        raise pickle.loads(summary["error"])  # noqa: S301 -- from our own actor
+                        raise from_json(summary["error"])
                     tracker.advance(int(summary["images"]))
 
     def _stream(
@@ -191,23 +190,6 @@ class Engine:
                     yield from _collect(waiting)
             while waiting:
                 yield from _collect(waiting)
-
-    def check_rejects(self, counts: Mapping[str, int], folder: object) -> None:
-        """Raise if more inputs were rejected than the limit allows.
-
-        Args:
-            counts: `images` and `rejects` of a finished step.
-            folder: Where the step's tables are.
-
-        Raises:
-            TooManyRejectsError: Naming the numbers and where to look.
-        """
-        if counts["rejects"] > self.config.max_reject_share * counts["images"]:
-            raise TooManyRejectsError(
-                f"{counts['rejects']} of {counts['images']} images were rejected, "
-                f"the limit is {self.config.max_reject_share:.0%}",
-                f"the reasons are in {folder}/rejects; --set engine.max_reject_share=1 accepts it",
-            )
 
 
 def _collect(waiting: dict[Any, Item]) -> Iterable[tuple[Item, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 INTERRUPTED = 130
 """Exit code after Ctrl-C: 128 + SIGINT, the shell's own convention."""
 
@@ -24,6 +26,21 @@ class RaypipeError(Exception):
     def __reduce__(self) -> tuple[type[RaypipeError], tuple[str, str]]:
         # Errors cross process borders: the default pickling would drop the remedy.
         return type(self), (self.message, self.remedy)
+
+    def to_json(self) -> str:
+        """Return it as text, for a table or another process."""
+        return json.dumps([type(self).__name__, self.message, self.remedy])
+
+
+def from_json(text: str) -> RaypipeError:
+    """Return the error that `RaypipeError.to_json` wrote."""
+    name, message, remedy = json.loads(text)
+    kinds = {kind.__name__: kind for kind in _kinds(RaypipeError)}
+    return kinds[name](message, remedy)
+
+
+def _kinds(base: type[RaypipeError]) -> list[type[RaypipeError]]:
+    return [base, *(kind for own in base.__subclasses__() for kind in _kinds(own))]
 
 
 class UsageError(RaypipeError):

@@ -7,18 +7,17 @@ steps know nothing of each other.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from typing import Any
 
 from raypipe import config, plugins
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
-from raypipe.errors import InputError, RaypipeError
+from raypipe.errors import InputError, TooManyRejectsError
 from raypipe.progress import say
 from raypipe.storage.location import Location
-from raypipe.storage.run import Manifest, Plan, Run, State, slug
+from raypipe.storage.run import Manifest, Plan, Run, slug
 
 _SAVED = "settings.json"
 _REMEMBERED = {
@@ -48,9 +47,19 @@ def resolve(file: str | None, flags: dict[str, Any]) -> tuple[Run, Settings]:
     first = config.load(file, flags)
     names_dataset = bool(file) or "name" in flags.get("dataset", {})
     run = Run.at(first.run or _default_run(first, names_dataset=names_dataset))
+    return run, config.load(file, flags, _saved(run))
+
+
+def _saved(run: Run) -> dict[str, Any]:
+    """Return the settings that a run remembers."""
     place = run.root / _SAVED
-    saved = json.loads(place.read_text()) if place.exists() else {}
-    return run, config.load(file, flags, saved)
+    try:
+        found: dict[str, Any] = json.loads(place.read_text()) if place.exists() else {}
+    except json.JSONDecodeError as error:
+        raise InputError(
+            f"{place}: not JSON ({error})", "delete it and name the flags again"
+        ) from None
+    return found
 
 
 def _default_run(settings: Settings, *, names_dataset: bool) -> str:
@@ -66,25 +75,6 @@ def _default_run(settings: Settings, *, names_dataset: bool) -> str:
         return str(runs[0])
     found = f"there are {', '.join(runs)}" if runs else "there is none below runs/"
     raise InputError(f"which run? {found}", "pass --run, or --dataset to start one")
-
-
-@dataclass(frozen=True)
-class StepState:
-    """How a step stands.
-
-    Attributes:
-        name: Of the step.
-        state: done, stale, partial or missing; `waiting` if a step before it is not done.
-        reasons: Why it is stale, or what it waits for.
-        counts: Of the last finished execution.
-        seconds: It took.
-    """
-
-    name: str
-    state: State | str
-    reasons: list[str]
-    counts: dict[str, int]
-    seconds: float
 
 
 class Pipeline:
@@ -167,7 +157,7 @@ class Pipeline:
         from raypipe.refine import flow
 
         target = self.target_set
-        verdicts = self._verdicts()
+        verdicts = self.verdicts()
         self._index_target(target)
         return self._do(
             flow.plan(self.run, self.settings, target, verdicts),
@@ -223,13 +213,12 @@ class Pipeline:
     def target(self) -> DatasetConfig:
         """The dataset to refine: [target] over [dataset]."""
         target, own = self.settings.target, self.settings.dataset
-        other = bool(target.name or target.root)
         changes = {
             "name": target.name or own.name,
             "root": target.root or ("" if target.name and target.name != own.name else own.root),
             "split": target.split,
             "limit": 0,
-            "only": () if other else own.only,
+            "only": () if self._elsewhere else own.only,
         }
         return own.model_copy(update=changes)
 
@@ -237,10 +226,17 @@ class Pipeline:
     def target_set(self) -> str:
         """Name of the target's set below `index/`."""
         target = self.settings.target
-        if not target.name and not target.root:
+        if not self._elsewhere:
             return target.split
         base = Location.of(target.root).name if target.root else target.name
-        return slug(base if self.target.name == "imagefolder" else f"{base}-{target.split}")
+        name = base if self.target.name == "imagefolder" else f"{base}-{target.split}"
+        # A folder called `train` is not the training split.
+        return slug(f"{name}-images" if name == self.settings.dataset.split else name)
+
+    @property
+    def _elsewhere(self) -> bool:
+        """Whether the target is another dataset than the run's own."""
+        return bool(self.settings.target.name or self.settings.target.root)
 
     def has_truth(self) -> bool:
         """Whether the target has boxes or masks to evaluate against."""
@@ -254,10 +250,11 @@ class Pipeline:
     def _index_target(self, target: str) -> Manifest:
         from raypipe.datasets.index import read_classes
 
-        if target == self.settings.dataset.split and not self.settings.target.classes:
+        searched = self.settings.target.classes
+        if target == self.settings.dataset.split and not self._elsewhere and not searched:
             return self._index(self.settings.dataset, target)
         known = read_classes(self.run, self.run.require("extract").details["index_set"])
-        return self._index(self.target, target, self.settings.target.classes, known)
+        return self._index(self.target, target, searched, known)
 
     def _index(
         self, dataset: DatasetConfig, target: str, searched: tuple[str, ...] = (),
@@ -265,11 +262,16 @@ class Pipeline:
     ) -> Manifest:  # fmt: skip
         from raypipe.datasets import index
 
-        dataset = _located(dataset)
+        dataset = located(dataset)
         plan = index.plan(dataset, target, searched)
         return self._do(plan, lambda: index.execute(self.run, dataset, plan, known), asked=asked)
 
-    def _verdicts(self) -> dict[tuple[str, int], str]:
+    def verdicts(self) -> dict[tuple[str, int], str]:
+        """Return the answer on each answered cluster.
+
+        Raises:
+            InputError: If there is none yet.
+        """
         from raypipe.annotate import labels
 
         self.run.require("cluster")
@@ -299,6 +301,7 @@ class Pipeline:
                 self._told.add(plan.step)
                 say(f"{plan.step}: done already, {_counted(done.counts)}")
             self._remember(plan.step)
+            self._check_rejects(done)
             return done
         if state == "stale":
             say(f"{plan.step}: stale ({'; '.join(reasons)}), doing it again")
@@ -311,72 +314,29 @@ class Pipeline:
         self._told.add(plan.step)
         self._remember(plan.step)
         say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
+        self._check_rejects(manifest)
         return manifest
+
+    def _check_rejects(self, manifest: Manifest) -> None:
+        """Raise if a step rejected more inputs than the limit allows, each time it is asked for."""
+        counts, limit = manifest.counts, self.settings.engine.max_reject_share
+        if counts.get("rejects", 0) > limit * counts.get("images", 0):
+            raise TooManyRejectsError(
+                f"{counts['rejects']} of {counts['images']} images were rejected, "
+                f"the limit is {limit:.0%}",
+                f"the reasons are in {self.run.step(manifest.step)}/rejects; "
+                "--set engine.max_reject_share=1 accepts it",
+            )
 
     def _remember(self, step: str) -> None:
         """Keep the sections that a step was done with."""
         if step.startswith("index/") and step != f"index/{self.settings.dataset.split}":
             return
         place = self.run.root / _SAVED
-        saved = json.loads(place.read_text()) if place.exists() else {}
+        saved = _saved(self.run)
         for section in _REMEMBERED[step.split("/", maxsplit=1)[0]]:
             saved[section] = _absolute(getattr(self.settings, section).model_dump(mode="json"))
         place.write_bytes((json.dumps(saved, indent=2) + "\n").encode())
-
-    def states(self) -> Iterator[StepState]:
-        """Yield how each step stands."""
-        for name, make in self._plans():
-            manifest = self.run.manifest(name)
-            counts = manifest.counts if manifest else {}
-            seconds = manifest.seconds if manifest else 0.0
-            try:
-                state, reasons = self.run.state(make())
-            except RaypipeError as error:
-                # The step's plan needs a step that is not there: it has to wait for it.
-                yield StepState(name, "waiting", [error.message], counts, seconds)
-                continue
-            yield StepState(name, state, reasons, counts, seconds)
-
-    def following(self) -> str:
-        """Return the next command, or an empty string when everything is done."""
-        for item in self.states():
-            if item.state == "done":
-                continue
-            name = item.name.split("/", maxsplit=1)[0]
-            if name == "refine" and self.run.manifest("sheets") is not None:
-                return self._refine_hint()
-            return f"raypipe {name} --run {self.run}"
-        return ""
-
-    def _refine_hint(self) -> str:
-        from raypipe.annotate import labels
-
-        if labels.verdicts(self.run):
-            return f"raypipe refine --run {self.run}"
-        return f"raypipe labels template --run {self.run} > labels.csv"
-
-    def _plans(self) -> list[tuple[str, Callable[[], Plan]]]:
-        from raypipe.annotate import flow as sheets
-        from raypipe.cluster import flow as cluster
-        from raypipe.datasets import index
-        from raypipe.evaluate import flow as evaluate
-        from raypipe.extract import flow as extract
-        from raypipe.fit import flow as fit
-        from raypipe.refine import flow as refine
-
-        run, settings, target = self.run, self.settings, self.target_set
-        dataset = _located(settings.dataset)
-        plans: list[tuple[str, Callable[[], Plan]]] = [
-            (f"index/{dataset.split}", lambda: index.plan(dataset, dataset.split)),
-            ("extract", lambda: extract.plan(run, settings)),
-            ("cluster", lambda: cluster.plan(run, settings)),
-            ("sheets", lambda: sheets.plan(run, settings)),
-            (f"refine/{target}", lambda: refine.plan(run, settings, target, self._verdicts())),
-            (f"evaluate/{target}", lambda: evaluate.plan(run, settings, target)),
-        ]
-        if run.step("fit").exists():
-            plans.insert(1, ("fit", lambda: fit.plan(run, settings)))
-        return plans
 
 
 def _absolute(section: dict[str, Any]) -> dict[str, Any]:
@@ -390,7 +350,7 @@ def _absolute(section: dict[str, Any]) -> dict[str, Any]:
     return section
 
 
-def _located(dataset: DatasetConfig) -> DatasetConfig:
+def located(dataset: DatasetConfig) -> DatasetConfig:
     """Return the dataset with its root found and absolute.
 
     Raises:

@@ -41,7 +41,7 @@ def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> 
             code = 0
         except SystemExit as stop:
             code = stop.code if isinstance(stop.code, int) else int(stop.code is not None)
-        except Exception:  # as the interpreter would: a traceback and 1
+        except Exception:  # noqa: BLE001 -- as the interpreter would: a traceback and 1
             traceback.print_exc()
             code = 1
         printed = capsys.readouterr()

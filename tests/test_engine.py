@@ -21,7 +21,6 @@ from raypipe.errors import (
     InputError,
     LabelError,
     RaypipeError,
-    TooManyRejectsError,
 )
 from raypipe.tables import IMAGES
 
@@ -198,22 +197,6 @@ def test_an_error_while_a_worker_is_built_keeps_its_remedy(engine, tmp_path) -> 
 )  # fmt: skip
 def test_actors_that_fit(cpus, gpus, config, actors) -> None:
     assert Engine(cpus, gpus, EngineConfig(**config)).actors == actors
-
-
-@pytest.mark.parametrize(
-    ("rejects", "share", "fine"),
-    [(0, 0, True), (1, 0, False), (5, 0.05, True), (6, 0.05, False), (100, 1, True)],
-)
-def test_the_limit_of_rejects(rejects, share, fine) -> None:
-    engine = Engine(1, 0, EngineConfig(max_reject_share=share))
-    counts = {"images": 100, "rejects": rejects}
-    if fine:
-        engine.check_rejects(counts, "run/extract")
-        return
-    with pytest.raises(TooManyRejectsError, match=f"{rejects} of 100 images") as caught:
-        engine.check_rejects(counts, "run/extract")
-    assert "run/extract/rejects" in caught.value.remedy
-    assert caught.value.exit_code == 5
 
 
 # -- connecting -----------------------------------------------------------------------------------

@@ -67,7 +67,9 @@ Split = Annotated[
 ]
 ClassFile = Annotated[
     str | None,
-    typer.Option("--class-file", help="File with one class a line.", rich_help_panel=_DATA),
+    typer.Option(
+        "--class-file", help="File with the classes to use, one a line.", rich_help_panel=_DATA
+    ),
 ]
 Only = Annotated[
     str | None,

@@ -20,9 +20,10 @@ def status(
     from rich.console import Console
     from rich.table import Table
 
-    # Nothing is written: the pipeline is looked at, not entered.
+    from raypipe import overview
+
     pipeline = options.pipeline(run, config, sets)
-    states = list(pipeline.states())
+    states = list(overview.states(pipeline))
     if as_json:
         typer.echo(json.dumps([asdict(item) for item in states], indent=2))
         return
@@ -34,5 +35,5 @@ def status(
         table.add_row(item.name, f"[{colour}]{item.state}[/]", counts, f"{item.seconds:.1f}",
                       "; ".join(item.reasons))  # fmt: skip
     Console().print(table)
-    if following := pipeline.following():
+    if following := overview.following(pipeline):
         typer.echo(f"next: {following}")

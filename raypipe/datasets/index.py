@@ -17,6 +17,7 @@ from raypipe.config import DatasetConfig
 from raypipe.datasets.base import ClassRecord, Dataset, ImageRecord, open_dataset
 from raypipe.errors import InputError
 from raypipe.progress import tracking
+from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run
 from raypipe.tables import BOXES, CLASSES, IMAGES
 
@@ -49,8 +50,13 @@ def execute(run: Run, config: DatasetConfig, plan: Plan, known: Sequence[ClassRe
     """
     dataset = open_dataset(config)
     searched = tuple(plan.config["searched"])
-    classes = list(known) or dataset.classes()
-    chosen = _chosen(classes, searched or config.only)
+    if known:
+        # The run's classes are settled; only the pixel values of masks are the dataset's own.
+        values = {item.name: item.mask_value for item in dataset.classes()}
+        classes = [replace(item, mask_value=values.get(item.name)) for item in known]
+        chosen = _chosen(classes, searched)
+    else:
+        chosen = _chosen(dataset.classes(), searched or config.only or _listed(config))
     if searched:
         searched = tuple(item.name for item in chosen)  # they may have been named by title
     records = _labelled(_read(dataset, config, chosen), {item.name for item in chosen}, searched)
@@ -87,6 +93,14 @@ def read_classes(run: Run, index_set: str) -> list[ClassRecord]:
     ]
 
 
+def _listed(config: DatasetConfig) -> list[str]:
+    """Return the classes of the class file, if there is one."""
+    if not config.class_file:
+        return []
+    lines = Location.of(config.class_file).read_text().splitlines()
+    return [line.strip() for line in lines if line.strip()]
+
+
 def _chosen(classes: list[ClassRecord], only: Sequence[str]) -> list[ClassRecord]:
     """Return the classes asked for, by name or title; all if none is named."""
     if not only:
@@ -104,7 +118,7 @@ def _chosen(classes: list[ClassRecord], only: Sequence[str]) -> list[ClassRecord
 def _read(
     dataset: Dataset, config: DatasetConfig, chosen: list[ClassRecord]
 ) -> Iterator[ImageRecord]:
-    """Yield the split's records, at most `limit` of each class."""
+    """Yield the split's records; beyond `limit` only those that a class still lacks."""
     names = {item.name for item in chosen}
     taken: Counter[str] = Counter()
     with tracking("indexing", 0, "images") as tracker:

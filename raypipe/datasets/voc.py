@@ -27,7 +27,7 @@ class Voc:
     """Images with box annotations in XML and masks in palette PNGs.
 
     Args:
-        config: The dataset's settings; `class_file` replaces the classes found in the XML files.
+        config: The dataset's settings.
         root: The folder that holds the tree.
 
     Raises:
@@ -36,7 +36,7 @@ class Voc:
 
     def __init__(self, config: DatasetConfig, root: Location) -> None:
         self._root = _tree(require_dir(root, "a VOC tree"))
-        self._class_file = config.class_file
+        del config
         self._boxes: dict[str, tuple[Box, ...]] = {}
         self._xml = {name.removesuffix(".xml") for name in (self._root / "Annotations").names()}
         self._masks = {
@@ -47,7 +47,7 @@ class Voc:
         }
 
     def classes(self) -> list[ClassRecord]:
-        """Return the classes: of the class file, else of `labels.txt`, else of the XML files.
+        """Return the classes: of `labels.txt` in the order of mask values, else of the XML files.
 
         Raises:
             InputError: If there is none.
@@ -56,7 +56,8 @@ class Voc:
         found = listed or sorted({box.name for name in sorted(self._xml) for box in self._of(name)})
         if not found:
             raise InputError(
-                f"{self._root}: no classes in its annotations", "pass --class-file with one a line"
+                f"{self._root}: no classes in its annotations",
+                "put the XML files in place, or a labels.txt with one class a line",
             )
         values = listed or (list(VOC_CLASSES) if set(found) <= set(VOC_CLASSES) else [])
         return [
@@ -68,12 +69,9 @@ class Voc:
     def _listed(self) -> list[str]:
         """Return the classes in the order of their mask values, or nothing."""
         labels = self._root / "labels.txt"
-        if self._class_file:
-            lines = Location.of(self._class_file).read_text().split("\n")
-        elif labels.exists():
-            lines = labels.read_text().split("\n")
-        else:
+        if not labels.exists():
             return []
+        lines = labels.read_text().splitlines()
         names = [line.strip() for line in lines if line.strip()]
         return [name for name in names if name != "background"]
 

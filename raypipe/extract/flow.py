@@ -37,7 +37,6 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
 
     Raises:
         ConfigError: If the localizer does not fit, or a class is known to nobody.
-        TooManyRejectsError: If more inputs were rejected than the limit allows.
     """
     step = plan(run, settings)
     index_set = str(step.config["index_set"])
@@ -66,9 +65,7 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
         parts = Parts(run, step, kind)
         counts[kind] = parts.count(table)
         parts.remove_others()
-    manifest = run.finish(step, counts, {"index_set": index_set})
-    engine.check_rejects(counts, run.step(STEP))
-    return manifest
+    return run.finish(step, counts, {"index_set": index_set})
 
 
 @dataclass(frozen=True)

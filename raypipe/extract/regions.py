@@ -57,6 +57,8 @@ def regions_of(
     # An image without labels has a map of the class seen in it, but is no example of any class.
     labelled = zip(item.image.classes, item.image.ordinals, item.maps, strict=False)
     for name, ordinal, grid in labelled:
+        if not grid.any():
+            continue  # nowhere a positive score: that says nothing of the background either
         for background, candidates, most in (
             (False, grid > config.threshold, config.regions_per_class),
             (True, grid < config.background_threshold, config.background_per_class),

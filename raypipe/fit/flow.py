@@ -61,7 +61,8 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
         Parts(run, step, kind).remove_others()
     if not wanted:
         say("fit: the network knows every class already; --every-class learns them anyway")
-    return run.finish(step, {"images": images.num_rows, "classes": len(rows)})
+    rejects = Parts(run, step, "rejects").count(REJECTS)
+    return run.finish(step, {"images": images.num_rows, "classes": len(rows), "rejects": rejects})
 
 
 def _wanted(settings: Settings, classes: Sequence[ClassRecord]) -> list[str]:

@@ -75,7 +75,7 @@ def _batch(
     ends = np.cumsum([len(labels) for labels in wanted])
     for at, image in enumerate(images):
         own = slice(ends[at] - len(wanted[at]), ends[at])
-        if not np.isfinite(raw[own]).all():
+        if not (np.isfinite(raw[own]).all() and bool(result.features[at].isfinite().all())):
             rejects.append(Reject(image.image_id, image.uri, "non_finite", "the network's output"))
             continue
         localized = LocalizedImage(

@@ -69,7 +69,6 @@ def execute(
 
     Raises:
         ConfigError: If the localizer does not fit.
-        TooManyRejectsError: If more inputs were rejected than the limit allows.
     """
     step = plan(run, settings, target, verdicts)
     images = run.read(IMAGES, "index", target, "images.parquet")
@@ -96,9 +95,7 @@ def execute(
         kind.remove_others()
     questions = Counter(name for name, _ in verdicts)
     details = {"questions": dict(questions), "rules": list(settings.refine.rules)}
-    manifest = run.finish(step, counts, details)
-    engine.check_rejects(counts, run.step(step.step))
-    return manifest
+    return run.finish(step, counts, details)
 
 
 @dataclass(frozen=True)
@@ -161,7 +158,7 @@ class RefineShard(ShardWorker):
         # Neither rule looks at cells below both thresholds.
         wanted = plain > min(config.floor, config.threshold)
         share = matcher.object_share(features, wanted) if matcher else None
-        for rule in config.rules:
+        for rule in dict.fromkeys(config.rules):
             grid = plain if share is None else refined(plain, share, rule, config)
             lost = share is None or not grid.any()
             found.append(Detection(item, at, rule, plain if lost else _scaled(grid), lost))

@@ -27,6 +27,6 @@ def refined(plain: Floats, share: Floats, rule: Rule, config: RefineConfig) -> F
     """
     if rule == "filter":
         kept = np.where(plain > config.threshold, plain * share, plain)
-        # What is left below the threshold alone is no detection.
-        return kept if (kept[plain > config.threshold] > 0).any() else np.zeros_like(plain)
+        # Where no cell stays foreground, the untouched rest would be taken for the object.
+        return kept if (kept > config.threshold).any() else np.zeros_like(plain)
     return np.where(plain > config.floor, plain**config.gamma * share, 0.0).astype(np.float32)

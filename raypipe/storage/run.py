@@ -25,6 +25,9 @@ from raypipe.tables import SCHEMA_VERSION, Table
 
 _VERSIONED = ("ray", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow")
 
+_CHAIN = ("fit", "extract", "cluster")
+"""Steps that others are made from, by the name that their manifests' upstream gives them."""
+
 State = Literal["done", "stale", "partial", "missing"]
 
 
@@ -118,7 +121,7 @@ class Run:
         """Open the run at a path or URI; it need not exist yet.
 
         Raises:
-            InputError: If the place is a file, or its tables are of a newer version.
+            InputError: If the place is a file.
         """
         run = cls(Location.of(uri))
         if run.root.exists() and not run.root.is_dir():
@@ -160,18 +163,26 @@ class Run:
             ) from None
 
     def require(self, step: str) -> Manifest:
-        """Return the manifest of a step that must be finished.
+        """Return the manifest of a step that must be finished, and so must what it was made from.
 
         Raises:
-            InputError: If it is not; the remedy names the command.
+            InputError: If it is not, or if a step before it was done again since; the remedy names
+                the command.
         """
         manifest = self.manifest(step)
+        command = f"raypipe {step.split('/', maxsplit=1)[0]} --run {self.root}"
         if manifest is None:
-            command = step.split("/", maxsplit=1)[0]
             raise InputError(
-                f"{self.root}: step {step} has not been done",
-                f"run `raypipe {command} --run {self.root}` first",
+                f"{self.root}: step {step} has not been done", f"run `{command}` first"
             )
+        before = [name for name in _CHAIN if name in manifest.upstream]
+        if step == "extract" and self.manifest("fit") is not None:
+            before = ["fit"]  # fitted after extracting: the maps are of another head
+        for name in before:
+            if self.require(name).fingerprint != manifest.upstream.get(name):
+                raise InputError(
+                    f"{self.root}: step {name} was done again after {step}", f"run `{command}`"
+                )
         return manifest
 
     def state(self, plan: Plan) -> tuple[State, list[str]]:

@@ -229,3 +229,24 @@ def test_the_plan_follows_what_is_asked(tmp_path) -> None:
     assert len({first, *(plan.fingerprint for plan in others)}) == 4
     toy = config.toyworld.model_copy(update={"seed": 1})
     assert index.plan(config.model_copy(update={"toyworld": toy}), "train").fingerprint == first
+
+
+def test_a_class_file_restricts_and_keeps_the_values_of_masks(tmp_path) -> None:
+    root = voc(tmp_path / "data", {"a": "train", "b": "boat", "c": "boat train"})
+    (root / "labels.txt").write_text("background\ntrain\nboat\n")
+    (tmp_path / "mine.txt").write_text("boat\n")
+    run = indexed(tmp_path / "run", root, name="voc", class_file=str(tmp_path / "mine.txt"))
+    assert [(row["image_id"], row["classes"]) for row in images(run)] == [
+        ("b", ["boat"]), ("c", ["boat"]),
+    ]  # fmt: skip
+    classes = run.read(CLASSES, "index", "train", "classes.parquet").to_pylist()
+    assert [(row["class"], row["mask_value"]) for row in classes] == [("boat", 2)]
+
+
+def test_another_dataset_has_its_own_values_of_masks(tmp_path) -> None:
+    root = voc(tmp_path / "data", {"a": "train", "b": "boat"})
+    (root / "labels.txt").write_text("background\ntrain\nboat\n")
+    known = [ClassRecord("boat", mask_value=9), ClassRecord("kite", mask_value=1)]
+    run = indexed(tmp_path / "run", root, name="voc", known=known)
+    classes = run.read(CLASSES, "index", "train", "classes.parquet").to_pylist()
+    assert [(row["class"], row["mask_value"]) for row in classes] == [("boat", 2), ("kite", None)]

@@ -104,19 +104,11 @@ def test_labels_txt_gives_names_and_mask_values(root) -> None:
     assert next(dataset.images("val")).classes == ("train", "boat")
 
 
-def test_a_class_file_wins_and_leaves_the_rest_out(root, tmp_path) -> None:
-    write(root / "labels.txt", "train\nboat\n")
-    write(tmp_path / "mine.txt", "boat\n")
-    dataset = opened(root, class_file=str(tmp_path / "mine.txt"))
-    assert [item.name for item in dataset.classes()] == ["boat"]
-    assert [item.boxes for item in dataset.images("val")] == [(Box("boat", 1, 2, 2, 3),)]
-
-
 def test_a_tree_without_classes_names_the_remedy(tmp_path) -> None:
     root = make(tmp_path, {"i": None}, {"train": "i"})
     with pytest.raises(InputError, match="no classes") as caught:
         opened(root).classes()
-    assert "--class-file" in caught.value.remedy
+    assert "labels.txt" in caught.value.remedy
 
 
 def test_an_image_without_annotation_has_no_labels(root) -> None:

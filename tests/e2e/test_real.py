@@ -44,8 +44,9 @@ def test_ilsvrc_tree_none_lost(real_data: Path, process: RunCli, tmp_path: Path)
     weights = data.state_dict("resnet18")
     # Half the default input: a quarter of the time, and what is shown here does not depend on it.
     network = ("--architecture", "resnet18", "--weights", weights, "--input-size", "224")
-    result = process("extract", "--dataset", "ilsvrc", *network, "--json", cwd=tmp_path, timeout=500,
-                     RAYPIPE_ROOT_ILSVRC=str(real_data / "ilsvrc_mini"))  # fmt: skip
+    place = {"RAYPIPE_ROOT_ILSVRC": str(real_data / "ilsvrc_mini")}
+    command = ("extract", "--dataset", "ilsvrc", *network, "--json")
+    result = process(*command, cwd=tmp_path, timeout=500, **place)
     assert result.returncode == 0, result.stderr
     counts = json.loads(result.stdout)["counts"]
     assert (counts["images"], counts["maps"], counts["rejects"]) == (1300, 1300, 0)

@@ -24,6 +24,13 @@ def test_filter_without_any_match_leaves_nothing() -> None:
     np.testing.assert_array_equal(found, np.zeros_like(PLAIN))
 
 
+def test_filter_does_not_hand_over_to_the_background() -> None:
+    # One vote of fifty leaves the object's cells below the untouched rest.
+    plain = np.array([[1.0, 0.9, 0.19]], np.float32)
+    found = refined(plain, np.full_like(plain, 0.02), "filter", RefineConfig(threshold=0.2))
+    np.testing.assert_array_equal(found, np.zeros_like(plain))
+
+
 def test_filter_keeps_what_is_all_object() -> None:
     found = refined(PLAIN, np.ones_like(PLAIN), "filter", RefineConfig())
     np.testing.assert_array_equal(found, PLAIN)
@@ -40,7 +47,7 @@ def test_classify_decides_every_cell_above_the_floor() -> None:
 
 def test_classify_can_raise_a_part_that_the_plain_map_missed() -> None:
     plain = np.array([[1.0, 0.15]], np.float32)
-    share = np.array([[0.2, 1.0]], np.float32)
+    share = np.array([[0.3, 1.0]], np.float32)
     found = refined(plain, share, "classify", RefineConfig(gamma=0.6))
     assert found[0, 1] > found[0, 0]
     assert refined(plain, share, "filter", RefineConfig())[0, 1] == plain[0, 1]

@@ -243,3 +243,29 @@ def test_a_table_is_checked_on_both_ways(run) -> None:
         run.write(REJECTS, rejects("a").drop_columns(["uri"]), "x", "rejects.parquet")
     with pytest.raises(InputError, match="not found"):
         run.read(REJECTS, "x", "other.parquet")
+
+
+# -- the chain ------------------------------------------------------------------------------------
+
+
+def chain(run: Run, **threshold: float) -> None:
+    """Do extract and cluster once."""
+    first = run.finish(Plan("extract", threshold, {"index": "aaaa"}), {})
+    run.finish(Plan("cluster", {}, {"extract": first.fingerprint}), {})
+
+
+def test_a_step_whose_input_was_done_again_is_not_used(run) -> None:
+    chain(run, threshold=0.2)
+    assert run.require("cluster").step == "cluster"
+    run.finish(Plan("extract", {"threshold": 0.3}, {"index": "aaaa"}), {})
+    with pytest.raises(InputError, match="extract was done again after cluster") as caught:
+        run.require("cluster")
+    assert "raypipe cluster" in caught.value.remedy
+
+
+def test_maps_of_another_head_are_not_used(run) -> None:
+    chain(run, threshold=0.2)
+    run.finish(Plan("fit", {}, {"index": "aaaa"}), {})
+    with pytest.raises(InputError, match="fit was done again after extract") as caught:
+        run.require("cluster")
+    assert "raypipe extract" in caught.value.remedy
