@@ -20,6 +20,9 @@ from raypipe.tables import IMAGES, MAPS, REGIONS, REJECTS
 
 STEP = "extract"
 
+_REGION_GROUP = 1024
+"""Rows a row group of regions, about 2 MB: a class is read without the rest of its shard."""
+
 
 def plan(run: Run, settings: Settings) -> Plan:
     """Say what extracting would do."""
@@ -102,10 +105,10 @@ class ExtractShard(ShardWorker):
         for item, features in stream:
             regions.extend(regions_of(item, features, context.class_sizes, context.config))
             localized.append(item)
-        for kind, table in (
-            ("rejects", REJECTS.build([vars(reject) for reject in rejects])),
-            ("regions", region_table(regions)),
-            ("maps", map_table(localized)),  # last: they say that the shard is done
+        for kind, table, group in (
+            ("rejects", REJECTS.build([vars(reject) for reject in rejects]), None),
+            ("regions", region_table(regions), _REGION_GROUP),
+            ("maps", map_table(localized), None),  # last: they say that the shard is done
         ):
-            Parts(context.run, context.step, kind).place(shard.name).write_table(table)
+            Parts(context.run, context.step, kind).place(shard.name).write_table(table, group=group)
         return {"shard": shard.name, "images": len(shard.images) + len(shard.rejects)}

@@ -21,7 +21,8 @@ def map_table(items: Sequence[LocalizedImage]) -> pa.Table:
 
 
 def region_table(samples: Sequence[RegionSample]) -> pa.Table:
-    """Return the REGIONS rows of samples, a row a cell."""
+    """Return the REGIONS rows of samples, a row a cell, a class's rows together."""
+    samples = sorted(samples, key=lambda sample: (sample.name, sample.background))
     sizes = [len(sample.cells) for sample in samples]
     cells = np.concatenate([sample.cells for sample in samples] or [np.empty((0, 2), np.intp)])
     scores = np.concatenate([sample.scores for sample in samples] or [np.empty(0, np.float32)])

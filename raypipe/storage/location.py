@@ -9,6 +9,7 @@ import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pyarrow as pa
@@ -155,23 +156,36 @@ class Location:
             elif kind == fs.FileType.File:
                 self.filesystem.delete_file(self.path)
 
-    def read_table(self, *, columns: list[str] | None = None) -> pa.Table:
+    def read_table(
+        self, *, columns: list[str] | None = None, where: list[tuple[str, str, Any]] | None = None
+    ) -> pa.Table:
         """Return a Parquet file's rows.
+
+        Args:
+            columns: Columns to read; all by default.
+            where: Conditions as `("class", "==", "boat")`; row groups that cannot meet them are
+                not read.
 
         Raises:
             InputError: If it cannot be read.
         """
         with _explained(self, "read"):
-            return pq.read_table(self.path, filesystem=self.filesystem, columns=columns)
+            return pq.read_table(
+                self.path, filesystem=self.filesystem, columns=columns, filters=where
+            )
 
-    def write_table(self, table: pa.Table) -> None:
+    def write_table(self, table: pa.Table, *, group: int | None = None) -> None:
         """Write a Parquet file whole, zstd-compressed.
+
+        Args:
+            table: Its rows.
+            group: Rows a row group, the least that is read at once; pyarrow's default is large.
 
         Raises:
             InputError: If it cannot be written.
         """
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        pq.write_table(table, sink, compression="zstd", row_group_size=group)
         self.write_bytes(sink.getvalue())
 
 

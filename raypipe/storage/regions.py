@@ -49,9 +49,8 @@ def read_regions(files: list[Location], name: str, *, background: bool) -> Class
     """
     found = []
     for place in files:
-        rows = REGIONS.check(place.read_table(), str(place))
-        wanted = pc.and_(pc.equal(rows["class"], name), pc.equal(rows["background"], background))
-        found.append(rows.filter(wanted))
+        own = place.read_table(where=[("class", "==", name), ("background", "==", background)])
+        found.append(REGIONS.check(own, str(place)))
     table = pa.concat_tables(found) if found else REGIONS.schema.empty_table()
     table = table.sort_by([("image_id", "ascending"), ("row", "ascending"), ("col", "ascending")])
     keys = zip(
