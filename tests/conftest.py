@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import subprocess
 import sys
 import traceback
@@ -13,6 +14,10 @@ import pytest
 
 from benchmarks import data
 from raypipe.cli import main
+
+# Ray would write a token of its own into the home directory.
+os.environ.setdefault("RAY_AUTH_MODE", "token")
+os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(16))
 
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 

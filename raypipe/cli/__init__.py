@@ -17,9 +17,11 @@ def main() -> None:
         if error.remedy:
             _print(f"  try: {error.remedy}")
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        _print("interrupted: nothing that was committed is lost, the same command goes on")
-        sys.exit(INTERRUPTED)
+    except SystemExit as stop:
+        # Typer turns Ctrl-C into this exit code and says nothing.
+        if stop.code == INTERRUPTED:
+            _print("interrupted: nothing that was committed is lost, the same command goes on")
+        raise
 
 
 def _print(text: str) -> None:

@@ -9,16 +9,14 @@ from tests.conftest import RunCli
 from tests.e2e.conftest import Demo
 
 
-def test_run_stops_for_the_answers_and_goes_on(
-    demo: Demo, process: RunCli, cli: RunCli, tmp_path: Path
-) -> None:
+def test_run_stops_for_the_answers_and_goes_on(demo: Demo, cli: RunCli, tmp_path: Path) -> None:
     (tmp_path / "job.toml").write_text(
         f"""
 run = "run"
 [dataset]
 name = "toyworld"
 root = "{demo.run}/scenes"
-limit = 8
+limit = 5
 [localizer]
 architecture = "toynet"
 weights = "{demo.run}/network/toynet.safetensors"
@@ -26,19 +24,16 @@ weights = "{demo.run}/network/toynet.safetensors"
 rules = ["filter", "classify"]
 """
     )
-    first = process("run", "job.toml", "--json", cwd=tmp_path)
+    first = cli("run", "job.toml", "--json", cwd=tmp_path)
     assert first.returncode == 0, first.stderr
     assert json.loads(first.stdout) == {"complete": False}
     assert "questions are open" in first.stderr
     assert (tmp_path / "run/sheets/index.html").exists()
 
-    template = cli("labels", "template", "--config", "job.toml", cwd=tmp_path).stdout
-    filled = template.replace(",,", ",object,", template.count("\n"))
-    (tmp_path / "labels.csv").write_text(filled)
     simulated = cli("labels", "simulate", "--config", "job.toml", cwd=tmp_path)
     assert simulated.returncode == 0, simulated.stderr
 
-    second = process("run", "job.toml", "--json", cwd=tmp_path)
+    second = cli("run", "job.toml", "--json", cwd=tmp_path)
     assert second.returncode == 0, second.stderr
     assert "extract: done already" in second.stderr
     report = json.loads(second.stdout)

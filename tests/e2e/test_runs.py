@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -45,11 +46,12 @@ def extract(demo: Demo, run: str, *more: str) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("cpus", [1, 2, 4])
+# The interrupted run below goes to its end on 2, with the same regions.
+@pytest.mark.parametrize("cpus", [1, 4])
 def test_no_starvation_and_the_same_regions_on_any_number_of_cpus(
     demo: Demo, process: RunCli, tmp_path: Path, cpus: int
 ) -> None:
-    shards = ("--limit", "10", "--set", "dataset.shard_size=7")
+    shards = ("--limit", "6", "--set", "dataset.shard_size=7")
     result = process(*extract(demo, "run", "--cpus", str(cpus), *shards), cwd=tmp_path, timeout=200)
     assert result.returncode == 0, result.stderr
     found = set(regions(tmp_path / "run"))
@@ -95,7 +97,7 @@ def test_ctrl_c_ends_with_130_and_the_same_command_goes_on(
 
 @pytest.mark.faults
 def test_an_image_that_does_not_decode_is_a_row_not_the_end(
-    demo: Demo, process: RunCli, tmp_path: Path
+    demo: Demo, process: RunCli, cli: RunCli, tmp_path: Path
 ) -> None:
     root = tmp_path / "photos"
     for kind in ("boat", "car"):
@@ -116,8 +118,8 @@ def test_an_image_that_does_not_decode_is_a_row_not_the_end(
     (row,) = pq.read_table(tmp_path / "run/extract/rejects").to_pylist()
     assert row["image_id"] == "boat/train_boat_0003.jpg"
     assert row["reason"] == "undecodable"
-    assert process("cluster", "--run", "run", cwd=tmp_path).returncode == 0
-    assert process("sheets", "--run", "run", cwd=tmp_path).returncode == 0
+    assert cli("cluster", "--run", "run", "--cpus", "1", cwd=tmp_path).returncode == 0
+    assert cli("sheets", "--run", "run", "--cpus", "1", cwd=tmp_path).returncode == 0
     assert (tmp_path / "run/sheets/kite.png").exists()
 
 
@@ -127,9 +129,10 @@ def test_a_running_cluster_is_joined_and_left_running(
 ) -> None:
     environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
     ray = Path(sys.executable).with_name("ray")
+    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it
     head = subprocess.Popen(
         [ray, "start", "--head", "--block", "--port=6399", "--num-cpus=2", "--num-gpus=0",
-         "--include-dashboard=false", f"--temp-dir={tmp_path}/r", "--node-ip-address=127.0.0.1"],
+         "--include-dashboard=false", f"--temp-dir={folder}", "--node-ip-address=127.0.0.1"],
         env=os.environ | environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -143,11 +146,11 @@ def test_a_running_cluster_is_joined_and_left_running(
             time.sleep(1)
         assert result.returncode == 0, result.stderr
         assert head.poll() is None
-        again = process(*command, "--fresh", cwd=tmp_path, **environment)
-        assert again.returncode == 0, again.stderr
         wrong = process(*command, "--fresh", cwd=tmp_path, **environment | {"RAY_AUTH_TOKEN": "no"})
-        assert wrong.returncode == 6
+        assert wrong.returncode == 6, wrong.stderr
         assert "Traceback" not in wrong.stderr
+        assert head.poll() is None
     finally:
         os.killpg(head.pid, signal.SIGTERM)
         head.wait(30)
+        shutil.rmtree(folder, ignore_errors=True)
