@@ -8,7 +8,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -121,36 +120,3 @@ def test_an_image_that_does_not_decode_is_a_row_not_the_end(
     assert cli("cluster", "--run", "run", "--cpus", "1", cwd=tmp_path).returncode == 0
     assert cli("sheets", "--run", "run", "--cpus", "1", cwd=tmp_path).returncode == 0
     assert (tmp_path / "run/sheets/kite.png").exists()
-
-
-@pytest.mark.cluster
-def test_a_running_cluster_is_joined_and_left_running(
-    demo: Demo, process: RunCli, tmp_path: Path
-) -> None:
-    environment = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "0123456789abcdef0123456789abcdef"}
-    ray = Path(sys.executable).with_name("ray")
-    folder = tempfile.mkdtemp(prefix="ray-")  # short: Ray's sockets lie below it
-    head = subprocess.Popen(
-        [ray, "start", "--head", "--block", "--port=6399", "--num-cpus=2", "--num-gpus=0",
-         "--include-dashboard=false", f"--temp-dir={folder}", "--node-ip-address=127.0.0.1"],
-        env=os.environ | environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )  # fmt: skip
-    try:
-        command = extract(demo, "run", "--limit", "3", "--address", "127.0.0.1:6399")
-        deadline = time.monotonic() + 60
-        while "no connection" in (result := process(*command, cwd=tmp_path, **environment)).stderr:
-            assert time.monotonic() < deadline
-            time.sleep(1)
-        assert result.returncode == 0, result.stderr
-        assert head.poll() is None
-        wrong = process(*command, "--fresh", cwd=tmp_path, **environment | {"RAY_AUTH_TOKEN": "no"})
-        assert wrong.returncode == 6, wrong.stderr
-        assert "Traceback" not in wrong.stderr
-        assert head.poll() is None
-    finally:
-        os.killpg(head.pid, signal.SIGTERM)
-        head.wait(30)
-        shutil.rmtree(folder, ignore_errors=True)
