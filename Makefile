@@ -14,7 +14,7 @@ setup: $(STAMP) ## make .venv with raypipe and everything pinned in requirements
 # Byte-compiling torch's 30,000 files would take longer than the demo; Python does it as needed.
 $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile -r requirements.lock
+	$(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check --no-compile -r requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	touch $(STAMP)
 
