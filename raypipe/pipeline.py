@@ -15,7 +15,7 @@ from raypipe import config, plugins
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
 from raypipe.errors import InputError, TooManyRejectsError
-from raypipe.progress import say
+from raypipe.progress import interrupted, say
 from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, slug
 
@@ -311,6 +311,8 @@ class Pipeline:
             say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
             self.run.step(plan.step).delete()
         manifest = execute()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         self._told.add(plan.step)
         self._remember(plan.step)
         say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")

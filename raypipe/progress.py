@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +22,10 @@ from rich.progress import (
 console = Console(stderr=True, highlight=False)
 """Where words go; results go to stdout."""
 
+interrupted = threading.Event()
+"""Set by Ctrl-C. Ray can swallow the KeyboardInterrupt while it is in a callback, so progress,
+which is made in the main thread all the time, raises it again."""
+
 _LINE_EVERY = 30.0  # seconds between lines where there is no terminal
 
 
@@ -38,7 +43,13 @@ class Tracker:
         self._task = bar.add_task(what, total=total) if bar else None
 
     def advance(self, units: int) -> None:
-        """Count units as finished."""
+        """Count units as finished.
+
+        Raises:
+            KeyboardInterrupt: If Ctrl-C was pressed and went unheard.
+        """
+        if interrupted.is_set():
+            raise KeyboardInterrupt
         self.done += units
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, advance=units)

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import signal
 import sys
+from types import FrameType
 
 from raypipe.cli.app import app
 from raypipe.errors import INTERRUPTED, RaypipeError
+from raypipe.progress import interrupted
 
 
 def main() -> None:
     """Run the command line; a user's mistake is one line and an exit code, never a traceback."""
+    interrupted.clear()
+    signal.signal(signal.SIGINT, _interrupt)
     try:
         app()
     except RaypipeError as error:
@@ -22,6 +27,12 @@ def main() -> None:
         if stop.code == INTERRUPTED:
             _print("interrupted: nothing that was committed is lost, the same command goes on")
         raise
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """Raise KeyboardInterrupt, as Python does, and remember it."""
+    interrupted.set()
+    signal.default_int_handler(number, frame)
 
 
 def _print(text: str) -> None:
