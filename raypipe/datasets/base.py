@@ -59,6 +59,8 @@ class ImageRecord:
         classes: Image-level labels, in the dataset's class order; may be empty.
         boxes: Ground truth, empty where there is none.
         mask_uri: PNG of class numbers, 255 = void, or None.
+        group: Images of one group are put into the same shards, because they are read together;
+            empty = the first label, which suits images that can be read one by one.
     """
 
     image_id: str
@@ -66,6 +68,7 @@ class ImageRecord:
     classes: tuple[str, ...]
     boxes: tuple[Box, ...] = ()
     mask_uri: str | None = None
+    group: str = ""
 
 
 class Dataset(Protocol):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import posixpath
 import uuid
@@ -19,6 +20,9 @@ from pyarrow import fs
 from raypipe.errors import InputError, RaypipeError
 
 _PLAIN = "/!$&'()*+,;=:@~"  # what a URI's path may hold as it is (RFC 3986)
+
+_BUFFER = 4096
+"""Bytes read ahead in an opened file: enough for a tar member's header and the next one's."""
 
 
 @dataclass(frozen=True)
@@ -94,6 +98,22 @@ class Location:
         selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
         with _explained(self, "listed"):
             return sorted(self.filesystem.get_file_info(selector), key=lambda info: info.path)
+
+    def files(self) -> Iterator[str]:
+        """Yield the path below here of every file at any depth, sorted, as they are found."""
+        depth = len(self.path.rstrip("/")) + 1
+        for info in self.entries(recursive=True):
+            if info.type == fs.FileType.File:
+                yield info.path[depth:]
+
+    def open(self) -> io.BufferedReader:
+        """Open the file for reading here and there; the caller closes it.
+
+        Raises:
+            InputError: If it cannot be opened.
+        """
+        with _explained(self, "read"):
+            return io.BufferedReader(self.filesystem.open_input_file(self.path), _BUFFER)
 
     def names(self) -> list[str]:
         """Return the names of the files directly below, sorted."""
