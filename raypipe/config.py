@@ -53,6 +53,9 @@ class DatasetConfig(Section):
     split: str = Field("train", description="split whose regions are clustered")
     class_file: str = Field("", description="file with the classes to use, one a line")
     only: tuple[str, ...] = Field((), description="use only these classes")
+    label_column: str = Field(
+        "", description="Parquet column of the classes; empty = the one there is"
+    )
     limit: int = Field(
         0, ge=0, description="leave an image out when its classes have this many, 0 = none"
     )

@@ -1,70 +1,86 @@
-"""The ILSVRC classification and localization tree, as unpacked from the challenge's archives.
+"""ILSVRC 2012 to 2017, classification and localization: the unpacked tree, or the archives.
 
-LOC_synset_mapping.txt                            `n01440764 tench, Tinca tinca`, 1,000 lines
-[ILSVRC/]Data/CLS-LOC/train/<wnid>/*.JPEG
-[ILSVRC/]Data/CLS-LOC/val/*.JPEG
-[ILSVRC/]Annotations/CLS-LOC/{train/<wnid>,val}/*.xml     where present
-LOC_val_solution.csv                              labels of val, where there is no XML
+ILSVRC2012_img_{train,val}.tar, or [ILSVRC/]Data/CLS-LOC/{train/<wnid>,val}/*.JPEG
+
+Classes, from the first that is there:
+  LOC_synset_mapping.txt                        `n01440764 tench, Tinca tinca`, 1,000 lines
+  ILSVRC2012_devkit_t12[.tar.gz]                its data/meta.mat
+  the wnids of train
+Labels and boxes of val, likewise, image by image:
+  [ILSVRC/]Annotations/CLS-LOC/val/*.xml        and train/<wnid>/*.xml for boxes of train
+  ILSVRC2012_bbox_val_v3.tgz
+  LOC_val_solution.csv
+  ILSVRC2012_devkit_t12[.tar.gz]                labels only
 """
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
-
-from pyarrow import fs
+from functools import cached_property
 
 from raypipe.config import DatasetConfig
-from raypipe.datasets.base import Box, ClassRecord, ImageRecord, require_dir
-from raypipe.datasets.pascal import read_boxes
+from raypipe.datasets.base import ClassRecord, ImageRecord, require_dir
+from raypipe.datasets.ilsvrc_devkit import Devkit
+from raypipe.datasets.ilsvrc_images import Archive, Images, Tree
+from raypipe.datasets.ilsvrc_truth import BOXES, SOLUTION, ValTruth, annotated
+from raypipe.datasets.names import NETWORK_CLASSES
+from raypipe.datasets.tars import COMPRESSED
 from raypipe.errors import InputError
 from raypipe.storage.location import Location
 
-_NETWORK_CLASSES = 1000
-_SUFFIXES = (".jpeg", ".jpg", ".png")
+_SPLITS = ("train", "val")
 
 
 class Ilsvrc:
-    """ILSVRC 2012 to 2017; class names are WordNet ids.
+    """ILSVRC; class names are WordNet ids.
 
     Args:
         config: The dataset's settings.
-        root: The folder that holds `LOC_synset_mapping.txt` and `ILSVRC/`.
+        root: The folder that holds the archives, or the tree.
 
     Raises:
-        InputError: If there is no such tree.
+        InputError: If there is neither.
     """
 
     def __init__(self, config: DatasetConfig, root: Location) -> None:
         del config
-        require_dir(root, "the ILSVRC tree")
-        self._root = root
-        self._base = root / "ILSVRC" if (root / "ILSVRC").is_dir() else root
-        require_dir(self._base / "Data" / "CLS-LOC", "the images of the ILSVRC tree")
+        self._root = require_dir(root, "the ILSVRC tree, or its archives")
+        base = root / "ILSVRC" if (root / "ILSVRC").is_dir() else root
+        self._annotations = base / "Annotations" / "CLS-LOC"
+        self._images: dict[str, Images] = {}
+        names = set(root.names())
+        for split in _SPLITS:
+            tree, archive = base / "Data" / "CLS-LOC" / split, f"ILSVRC2012_img_{split}"
+            if tree.is_dir():
+                self._images[split] = Tree(tree)
+            elif f"{archive}.tar" in names:
+                self._images[split] = Archive(root / f"{archive}.tar")
+            elif packed := names & {archive + ending for ending in COMPRESSED}:
+                raise InputError(
+                    f"{root / packed.pop()}: compressed, so its images cannot be read in place",
+                    "decompress it to .tar: images hardly compress",
+                )
+        if not self._images:
+            raise InputError(
+                f"{root}: neither Data/CLS-LOC nor ILSVRC2012_img_train.tar or "
+                "ILSVRC2012_img_val.tar",
+                "check --root",
+            )
 
     def classes(self) -> list[ClassRecord]:
-        """Return the classes of `LOC_synset_mapping.txt`, in its order.
+        """Return the classes in the order of their wnids, whether or not they have images.
 
-        The full list is sorted by wnid, which is the order of every ILSVRC-2012 classifier's
-        outputs; a shorter one gives no network index.
+        That is the order of every ILSVRC-2012 classifier's outputs; fewer than its 1,000 classes
+        give no network index.
 
         Raises:
-            InputError: If the file is missing or malformed.
+            InputError: If nothing lists them, or what does is malformed.
         """
-        place = self._root / "LOC_synset_mapping.txt"
-        if not place.exists():
-            raise InputError(f"{place}: not found", "put it beside the ILSVRC folder")
-        pairs = [line.split(" ", 1) for line in place.read_text().splitlines() if line.strip()]
-        broken = [number for number, pair in enumerate(pairs, 1) if len(pair) != 2]
-        if broken:
-            raise InputError(
-                f"{place}: line {broken[0]} is not `<wnid> <names>`", "restore the file"
-            )
-        wnids = [wnid for wnid, _ in pairs]
-        full = len(pairs) == _NETWORK_CLASSES and wnids == sorted(wnids)
+        words = self._words()
+        full = len(words) == NETWORK_CLASSES
         return [
             ClassRecord(wnid, names.split(",")[0].strip(), number if full else None)
-            for number, (wnid, names) in enumerate(pairs)
+            for number, (wnid, names) in enumerate(sorted(words.items()))
         ]
 
     def images(self, split: str) -> Iterator[ImageRecord]:
@@ -73,71 +89,51 @@ class Ilsvrc:
         Raises:
             InputError: If the split is not there, or a val image has no label.
         """
-        folder = self._base / "Data" / "CLS-LOC" / split
-        if split not in {"train", "val"} or not folder.is_dir():
-            present = [
-                name for name in ("train", "val")
-                if (self._base / "Data" / "CLS-LOC" / name).is_dir()
-            ]  # fmt: skip
+        if split not in self._images:
             raise InputError(
-                f"{folder}: no split {split!r}", f"--split is one of {', '.join(present)}"
+                f"{self._root}: no split {split!r}", f"--split is one of {', '.join(self._images)}"
             )
-        yield from self._train(folder) if split == "train" else self._val(folder)
+        return self._train() if split == "train" else self._val()
 
-    def _train(self, folder: Location) -> Iterator[ImageRecord]:
-        truth = self._base / "Annotations" / "CLS-LOC" / "train"
-        for info in folder.entries():
-            if info.type == fs.FileType.Directory:
-                wnid = info.base_name
-                annotated = set((truth / wnid).names())
-                for name in _images(folder / wnid):
-                    stem = name.rsplit(".", 1)[0]
-                    boxes = _boxes(truth / wnid, f"{stem}.xml", annotated)
-                    uri = str(folder / wnid / name)
-                    yield ImageRecord(f"train/{wnid}/{stem}", uri, (wnid,), boxes)
+    def _train(self) -> Iterator[ImageRecord]:
+        for wnid, files in self._images["train"].by_class():
+            for (name, uri), boxes in annotated(self._annotations / "train" / wnid, files):
+                yield ImageRecord(f"train/{wnid}/{name}", uri, (wnid,), boxes)
 
-    def _val(self, folder: Location) -> Iterator[ImageRecord]:
-        truth = self._base / "Annotations" / "CLS-LOC" / "val"
-        annotated = set(truth.names())
-        solution = self._solution()
-        for name in _images(folder):
-            stem = name.rsplit(".", 1)[0]
-            boxes = _boxes(truth, f"{stem}.xml", annotated) or solution.get(stem, ())
-            if not boxes:
+    def _val(self) -> Iterator[ImageRecord]:
+        truth = ValTruth(self._root, lambda: self._devkit)
+        for (name, uri), boxes in annotated(self._annotations / "val", self._images["val"].flat()):
+            label = (boxes[0].name, boxes) if boxes else truth.label(name)
+            if label is None:
                 raise InputError(
-                    f"{folder / name}: no label",
-                    "put Annotations/CLS-LOC/val or LOC_val_solution.csv in place",
+                    f"{uri}: no label",
+                    f"put Annotations/CLS-LOC/val, {BOXES}, {SOLUTION} or the development kit "
+                    "in place",
                 )
-            yield ImageRecord(f"val/{stem}", str(folder / name), (boxes[0].name,), boxes)
+            yield ImageRecord(f"val/{name}", uri, (label[0],), label[1])
 
-    def _solution(self) -> dict[str, tuple[Box, ...]]:
-        """Return the boxes of `LOC_val_solution.csv`, by image."""
-        place = self._root / "LOC_val_solution.csv"
-        if not place.exists():
-            return {}
-        boxes: dict[str, tuple[Box, ...]] = {}
-        for number, row in enumerate(csv.DictReader(place.read_text().splitlines()), start=2):
-            try:
-                words = row["PredictionString"].split()
-                boxes[row["ImageId"]] = tuple(
-                    Box(wnid, float(x0), float(y0), float(x1) + 1, float(y1) + 1)
-                    for wnid, x0, y0, x1, y1 in zip(*[iter(words)] * 5, strict=True)
-                )
-            except (KeyError, ValueError, AttributeError):
-                raise InputError(
-                    f"{place}: line {number} is not `ImageId,PredictionString` with five words "
-                    "a box",
-                    "restore the file",
-                ) from None
-        return boxes
+    @cached_property
+    def _devkit(self) -> Devkit | None:
+        return Devkit.find(self._root)
+
+    def _words(self) -> dict[str, str]:
+        """Return the names of the classes by wnid."""
+        mapping = self._root / "LOC_synset_mapping.txt"
+        if mapping.exists():
+            return _mapping(mapping)
+        if self._devkit:
+            return self._devkit.words
+        if "train" in self._images:
+            return {wnid: wnid for wnid in self._images["train"].wnids()}
+        raise InputError(
+            f"{self._root}: nothing lists the classes",
+            "put LOC_synset_mapping.txt or ILSVRC2012_devkit_t12.tar.gz in place",
+        )
 
 
-def _images(folder: Location) -> list[str]:
-    return [name for name in folder.names() if name.lower().endswith(_SUFFIXES)]
-
-
-def _boxes(folder: Location, name: str, there: set[str]) -> tuple[Box, ...]:
-    if name not in there:
-        return ()
-    # ILSVRC's files hold 0 as a minimum: they count pixels from 0, the last inclusive.
-    return read_boxes((folder / name).read_bytes(), str(folder / name), first=0)
+def _mapping(place: Location) -> dict[str, str]:
+    pairs = [line.split(" ", 1) for line in place.read_text().splitlines() if line.strip()]
+    broken = [number for number, pair in enumerate(pairs, 1) if len(pair) != 2]
+    if broken:
+        raise InputError(f"{place}: line {broken[0]} is not `<wnid> <names>`", "restore the file")
+    return {pair[0]: pair[1] for pair in pairs}

@@ -7,7 +7,6 @@ root/[split/]*.jpg              no labels: say with --classes what to look for
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from pyarrow import fs
 
@@ -55,13 +54,10 @@ class ImageFolder:
                 f"{self._root}: no split {split!r}", f"--split is one of {', '.join(splits)}"
             )
         base = self._root / split if splits else self._root
-        depth = len(base.path.rstrip("/")) + 1
-        for info in base.entries(recursive=True):
-            if info.type != fs.FileType.File or not info.path.lower().endswith(SUFFIXES):
-                continue
-            parts = info.path[depth:].split("/")
-            uri = str(replace(base, path=info.path))
-            yield ImageRecord("/".join(parts), uri, (parts[0],) if len(parts) > 1 else ())
+        for path in base.files():
+            if path.lower().endswith(SUFFIXES):
+                folder, slash, _ = path.partition("/")
+                yield ImageRecord(path, str(base / path), (folder,) if slash else ())
 
     def _splits(self) -> list[str]:
         """Return the split folders: all folders are named as splits are, or there is none."""

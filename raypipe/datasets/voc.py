@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pyarrow import fs
 
 from raypipe.config import DatasetConfig
+from raypipe.datasets.ahead import in_order
 from raypipe.datasets.base import Box, ClassRecord, ImageRecord, require_dir
 from raypipe.datasets.pascal import read_boxes
 from raypipe.errors import InputError
@@ -53,7 +54,9 @@ class Voc:
             InputError: If there is none.
         """
         listed = self._listed()
-        found = listed or sorted({box.name for name in sorted(self._xml) for box in self._of(name)})
+        found = listed or sorted(
+            {box.name for _, boxes in self._annotated(sorted(self._xml)) for box in boxes}
+        )
         if not found:
             raise InputError(
                 f"{self._root}: no classes in its annotations",
@@ -91,12 +94,13 @@ class Voc:
                 f"--split is one of {', '.join(known) or '(none found)'}",
             )
         order = [record.name for record in self.classes()]
-        for line in place.read_text().splitlines():
-            if name := line.split(" ")[0].strip():
-                yield self._record(name, order)
+        lines = place.read_text().splitlines()
+        names = [name for line in lines if (name := line.split(" ")[0].strip())]
+        for name, found in self._annotated(names):
+            yield self._record(name, found, order)
 
-    def _record(self, name: str, order: list[str]) -> ImageRecord:
-        boxes = tuple(box for box in self._of(name) if box.name in order)
+    def _record(self, name: str, found: tuple[Box, ...], order: list[str]) -> ImageRecord:
+        boxes = tuple(box for box in found if box.name in order)
         present = {box.name for box in boxes}
         images, masks = self._root / "JPEGImages", self._root / "SegmentationClass"
         return ImageRecord(
@@ -107,14 +111,20 @@ class Voc:
             mask_uri=str(masks / f"{name}.png") if name in self._masks else None,
         )
 
-    def _of(self, name: str) -> tuple[Box, ...]:
-        """Return the boxes of an image, all classes."""
-        if name not in self._xml:
-            return ()
-        if name not in self._boxes:
+    def _annotated(self, names: list[str]) -> Iterator[tuple[str, tuple[Box, ...]]]:
+        """Yield images with their boxes, all classes; each file is read once."""
+
+        def read(name: str) -> tuple[Box, ...]:
+            if name not in self._xml:
+                return ()
+            if name in self._boxes:
+                return self._boxes[name]
             place = self._root / "Annotations" / f"{name}.xml"
-            self._boxes[name] = read_boxes(place.read_bytes(), str(place), first=1)
-        return self._boxes[name]
+            return read_boxes(place.read_bytes(), str(place), first=1)
+
+        for name, boxes in zip(names, in_order(read, names, self._root), strict=True):
+            self._boxes[name] = boxes
+            yield name, boxes
 
 
 def _tree(root: Location) -> Location:

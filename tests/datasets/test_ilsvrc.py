@@ -104,7 +104,7 @@ def test_a_short_class_list_gives_no_network_outputs(root) -> None:
     ]  # fmt: skip
 
 
-def test_only_the_full_sorted_list_gives_network_outputs(root) -> None:
+def test_only_the_full_list_gives_network_outputs(root) -> None:
     wnids = [f"n{number:08d}" for number in range(1000)]
     write(root / "LOC_synset_mapping.txt", "".join(f"{wnid} thing {wnid}, x\n" for wnid in wnids))
     classes = opened(root).classes()
@@ -112,6 +112,10 @@ def test_only_the_full_sorted_list_gives_network_outputs(root) -> None:
     assert classes[7].title == "thing n00000007"
     wnids[3], wnids[4] = wnids[4], wnids[3]
     write(root / "LOC_synset_mapping.txt", "".join(f"{wnid} thing\n" for wnid in wnids))
+    assert {item.name: item.network_index for item in opened(root).classes()} == {
+        f"n{number:08d}": number for number in range(1000)
+    }, "outputs are in the order of the wnids, whatever the order of the lines"
+    write(root / "LOC_synset_mapping.txt", "".join(f"{wnid} thing\n" for wnid in wnids[1:]))
     assert {item.network_index for item in opened(root).classes()} == {None}
 
 
@@ -119,10 +123,13 @@ def test_a_broken_class_list_is_named(root) -> None:
     write(root / "LOC_synset_mapping.txt", "n01440764 tench\nn01443537\n")
     with pytest.raises(InputError, match=r"LOC_synset_mapping\.txt: line 2"):
         opened(root).classes()
+
+
+def test_without_a_class_list_the_folders_are_the_classes(root) -> None:
     (root / "LOC_synset_mapping.txt").unlink()
-    with pytest.raises(InputError, match="not found") as caught:
-        opened(root).classes()
-    assert caught.value.remedy == "put it beside the ILSVRC folder"
+    assert [(item.name, item.title, item.network_index) for item in opened(root).classes()] == [
+        ("n01440764", "n01440764", None), ("n01443537", "n01443537", None),
+    ]  # fmt: skip
 
 
 def test_another_split_or_another_tree_is_refused(root, tmp_path) -> None:
@@ -130,5 +137,5 @@ def test_another_split_or_another_tree_is_refused(root, tmp_path) -> None:
         list(opened(root).images("test"))
     assert caught.value.remedy == "--split is one of train, val"
     (tmp_path / "other").mkdir()
-    with pytest.raises(InputError, match="the images of the ILSVRC tree"):
+    with pytest.raises(InputError, match="other: neither Data/CLS-LOC nor ILSVRC2012_img_train"):
         opened(tmp_path / "other")
