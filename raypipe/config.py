@@ -103,7 +103,10 @@ class ExtractConfig(Section):
     regions_per_class: PositiveInt = Field(5000, description="regions kept of a class, at most")
     background_threshold: Share = Field(0.1, description="background bank: score below this")
     background_per_class: int = Field(5000, ge=0, description="cells of the bank, at most")
-    seed: int = Field(0, description="seed of the sampling")
+    dimensions: int = Field(
+        256, ge=0, description="of the stored features, a random projection; 0 = all"
+    )
+    seed: int = Field(0, description="seed of the sampling and of the projection")
 
 
 class ClusterConfig(Section):
@@ -160,7 +163,12 @@ class EngineConfig(Section):
     cpus: int = Field(0, ge=0, description="logical CPUs of a local cluster; 0 = all")
     actors: int = Field(0, ge=0, description="network actors; 0 = what the cluster holds")
     gpus_per_actor: float = Field(1.0, ge=0, description="GPUs an actor takes where there are any")
-    batch_size: PositiveInt = Field(32, description="images a forward pass")
+    cpus_per_actor: PositiveInt = Field(
+        1, description="CPUs, and threads, of an actor where there is no GPU"
+    )
+    batch_size: int = Field(
+        0, ge=0, description="images a forward pass; 0 = what suits the device and the input size"
+    )
     max_reject_share: Share = Field(0.05, description="exit 5 when more inputs are rejected")
     max_pixels: PositiveInt = Field(100_000_000, description="larger images are rejected")
 

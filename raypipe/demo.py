@@ -16,17 +16,19 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from raypipe.config import Settings
-from raypipe.datasets.decode import decode
 from raypipe.datasets.index import read_classes
 from raypipe.datasets.truth import Truth
 from raypipe.errors import UsageError
 from raypipe.evaluate.measure import PLAIN, detection_rows
 from raypipe.evaluate.pictures import blended, pick, read_photo
+from raypipe.loading.decode import decode
 from raypipe.pipeline import Pipeline, resolve
 from raypipe.progress import say
+from raypipe.storage.images import read_images
 from raypipe.storage.location import Location
-from raypipe.storage.run import Parts, Run
-from raypipe.tables import DETECTIONS, IMAGES, METRICS
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Run
+from raypipe.tables import DETECTIONS, METRICS
 
 _PICTURE = "demo.png"
 _TRUE, _FOUND = "#00c08b", "#ffffff"
@@ -84,7 +86,7 @@ def _train(run: Run, settings: Settings) -> None:
         return
     from raypipe.localizers import toynet
 
-    rows = run.read(IMAGES, "index", settings.dataset.split, "images.parquet").to_pylist()
+    rows = read_images(run, settings.dataset.split).to_pylist()
     names = [item.name for item in read_classes(run, settings.dataset.split)]
     size = settings.dataset.toyworld.size
     pixels = np.stack(
@@ -103,7 +105,7 @@ def _picture(run: Run, target: str, report: dict[str, Any]) -> bytes:
     metrics = run.read(METRICS, "evaluate", target, "metrics.parquet")
     gains = pick(metrics, PLAIN, refined, metrics.num_rows)[1]
     chosen = {item.name: item.image_id for item in reversed(gains)}
-    images = run.read(IMAGES, "index", target, "images.parquet")
+    images = read_images(run, target, ["image_id", "uri"])
     uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for part in Parts.of(run, run.require(f"refine/{target}"), "detections").read(DETECTIONS):

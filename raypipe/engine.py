@@ -18,48 +18,59 @@ import socket
 import sys
 import tempfile
 from abc import ABC, abstractmethod
-from collections import Counter
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
 
 from raypipe.config import EngineConfig
-from raypipe.datasets.decode import ReadShard, seed_table
 from raypipe.errors import ClusterUnavailableError, RaypipeError, from_json
 from raypipe.progress import tracking
+from raypipe.storage.commit import ShardCommit
+from raypipe.storage.run import slug
+
+if TYPE_CHECKING:
+    from raypipe.loading.shard import DecodedShard, ReadShard
 
 Item = TypeVar("Item")
 Row = dict[str, Any]
 
-_READER_CPUS = 0.25
-"""CPUs a reading task asks for: it waits for storage half of the time."""
+_READER_CPUS = 1.0
+"""CPUs a reading task asks for: it decodes, a core's work."""
 
-_ACTOR_CPUS = 0.75
-"""CPUs an actor asks for where there is no GPU. With the reader's quarter one CPU holds one of
-each, so reads are never starved, on 1 CPU as on many (an actor pool that takes every CPU makes
-Ray Data wait for ever without an error)."""
+_CALLS_ON_CPU, _CALLS_ON_GPU = 2, 4
+"""Shards an actor works on at a time: one is computed while others are read or committed."""
 
 
 class ShardWorker(ABC):
-    """What an actor runs: built once in each actor, called once a shard."""
+    """What an actor runs: built once in each actor, called once a shard, by several threads."""
 
     @abstractmethod
     def __init__(self, context: Any) -> None:  # noqa: ANN401 -- each step has its own
         """Load the network."""
 
     @abstractmethod
-    def __call__(self, row: Row) -> Row:
-        """Work on one decoded shard, commit its tables; return `{"images": how many}`."""
+    def __call__(self, shard: DecodedShard) -> None:
+        """Work on one decoded shard and commit its tables."""
 
 
 class _Guarded:
-    """A worker whose errors come back in its summary: Ray Data would lose all but their text."""
+    """A worker whose errors come back in its summary: Ray Data would lose all but their text.
 
-    def __init__(self, worker: type[ShardWorker], context: object) -> None:
+    Args:
+        worker: What to build.
+        context: For it.
+        read: Reads a shard here; None if the rows are decoded already.
+        threads: Of a forward pass on a CPU.
+    """
+
+    def __init__(
+        self, worker: type[ShardWorker], context: object, read: ReadShard | None, threads: int
+    ) -> None:
+        self._read, self._threads = read, threads
         self._error = ""
         try:
             self._worker = worker(context)
@@ -67,12 +78,32 @@ class _Guarded:
             self._error = error.to_json()
 
     def __call__(self, row: Row) -> Row:
-        if self._error:
-            return {"images": 0, "error": self._error}
+        import torch
+
+        from raypipe.loading.shard import DecodedShard
+
+        if error := self._error or row.get("error", ""):
+            return {"images": 0, "error": error}
+        torch.set_num_threads(self._threads)  # each thread has its own number
         try:
-            return {"images": int(self._worker(row)["images"]), "error": ""}
+            shard = self._read.decoded(row) if self._read else DecodedShard.from_row(row)
+            self._worker(shard)
         except RaypipeError as error:
             return {"images": 0, "error": error.to_json()}
+        return {"images": len(shard.image_ids), "error": ""}
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A reader whose errors reach the driver like a worker's: in the row, past the network."""
+
+    read: ReadShard
+
+    def __call__(self, row: Row) -> Row:
+        try:
+            return self.read.decoded(row).to_row() | {"error": ""}
+        except RaypipeError as error:
+            return {"shard": row["shard"], "facts": "", "pixels": b"", "error": error.to_json()}
 
 
 @dataclass(frozen=True)
@@ -90,70 +121,99 @@ class Engine:
     config: EngineConfig
 
     @property
+    def on_gpu(self) -> bool:
+        """Whether networks run on GPUs."""
+        return self.gpus > 0 and self.config.gpus_per_actor > 0
+
+    @property
     def actors(self) -> int:
-        """Network actors that fit: one a GPU share, else one a CPU."""
+        """Network actors that fit: one a GPU share, else one for so many CPUs."""
         if self.config.actors:
             return self.config.actors
-        if self.gpus and self.config.gpus_per_actor:
+        if self.on_gpu:
             return max(1, int(self.gpus / self.config.gpus_per_actor))
-        return max(1, int(self.cpus / (_ACTOR_CPUS + _READER_CPUS)))
+        return max(1, int(self.cpus / self.config.cpus_per_actor))
 
     def shards(
         self,
         what: str,
-        images: pa.Table,
-        done: Container[str],
+        shards: pa.Table,
+        commit: ShardCommit,
         read: ReadShard,
         worker: type[ShardWorker],
         context: object,
+        *,
+        retry: bool = False,
     ) -> None:
         """Stream the shards of an index that are not done yet through readers and actors.
 
         Args:
             what: Name of the work, for its progress.
-            images: Rows of the images table.
-            done: Shards that are committed already.
+            shards: Rows of the shards table.
+            commit: Says which shards are committed, and which of those hold rejects.
             read: Turns a shard's rows into pixels; runs in tasks.
             worker: Built once in each actor as `worker(context)`, called once a shard.
             context: Small and picklable; weights are loaded in the actor.
+            retry: Afterwards, try the rejects of committed shards again.
 
         Raises:
-            RaypipeError: If a worker raised one.
+            RaypipeError: If a reader or a worker raised one.
         """
-        sizes = Counter(images["shard"].to_pylist())
-        left = [name for name in sizes if name not in done]
-        with tracking(what, images.num_rows, "images") as tracker:
-            tracker.advance(sum(count for name, count in sizes.items() if name in done))
-            if left:
-                for summary in self._stream(seed_table(images, left), read, worker, context):
-                    if summary["error"]:
-                        raise from_json(summary["error"])
-                    tracker.advance(int(summary["images"]))
+        done, rejects = commit.done(), commit.rejects
+        again = shards.filter(_named(shards, rejects.done() & done))
+        left = shards.filter(_named(shards, done, other=True))
+        with tracking(what, sum(shards["images"].to_pylist()), "images") as tracker:
+            tracker.skip(sum(shards.filter(_named(shards, done))["images"].to_pylist()))
+            for summary in self._stream(left, read, worker, context):
+                tracker.advance(int(summary["images"]))
+        if not retry:
+            return
+        reread = replace(read, rejects=rejects)
+        with tracking(f"{what} rejects", rejects.count(), "images") as tracker:
+            for summary in self._stream(again, reread, worker, context):
+                tracker.advance(int(summary["images"]))
 
     def _stream(
-        self, seed: pa.Table, read: ReadShard, worker: type[ShardWorker], context: object
+        self, shards: pa.Table, read: ReadShard, worker: type[ShardWorker], context: object
     ) -> Iterator[Row]:
-        """Yield the workers' summary rows as they come."""
+        """Yield the workers' summary rows as they come.
+
+        Raises:
+            RaypipeError: If a reader or a worker raised one.
+        """
+        if not shards.num_rows:
+            return
         import ray
         import ray.data
 
         # 1. One block a shard, or Ray would hand all of a small table to one task.
-        blocks = [seed.slice(at, 1) for at in range(seed.num_rows)]
-        shards = ray.data.from_arrow(blocks)
-        # 2. Read and decode: no state, so plain tasks.
-        decoded = shards.map(read, num_cpus=_READER_CPUS)
+        rows: ray.data.Dataset = ray.data.from_arrow(
+            [shards.slice(at, 1) for at in range(shards.num_rows)]
+        )
+        # 2. Read and decode. For GPUs in tasks, on every CPU of the cluster; where CPUs compute,
+        #    in the actor itself: pixels cross no border, and no task has to wait for a CPU that
+        #    the actors hold (Ray Data would wait for ever without an error).
+        if self.on_gpu:
+            rows = rows.map(_Reading(read), num_cpus=_READER_CPUS)
         # 3. The network: actors, a whole shard a call.
-        on_gpu = self.gpus > 0 and self.config.gpus_per_actor > 0
-        summaries = decoded.map(
+        threads = 1 if self.on_gpu else self.config.cpus_per_actor
+        summaries = rows.map(
             cast("Callable[[Row], Row]", _Guarded),  # Ray builds classes itself; its type lacks it
-            fn_constructor_args=(worker, context),
-            compute=ray.data.ActorPoolStrategy(size=min(self.actors, max(1, seed.num_rows))),
-            num_gpus=self.config.gpus_per_actor if on_gpu else 0,
-            num_cpus=0 if on_gpu else _ACTOR_CPUS,
+            fn_constructor_args=(worker, context, None if self.on_gpu else read, threads),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(self.actors, shards.num_rows),
+                max_concurrent_calls_per_actor=_CALLS_ON_GPU if self.on_gpu else _CALLS_ON_CPU,
+                enable_true_multi_threading=True,
+            ),
+            num_gpus=self.config.gpus_per_actor if self.on_gpu else 0,
+            num_cpus=0 if self.on_gpu else min(threads, self.cpus),
         )
         # 4. Only summaries come back.
         with _unwrapped():
-            yield from summaries.iter_rows()
+            for summary in summaries.iter_rows():
+                if summary["error"]:
+                    raise from_json(summary["error"])
+                yield summary
 
     def tasks(
         self,
@@ -190,6 +250,12 @@ class Engine:
                     yield from _collect(waiting)
             while waiting:
                 yield from _collect(waiting)
+
+
+def _named(shards: pa.Table, slugs: set[str], *, other: bool = False) -> pa.Array:
+    """Return which rows of the shards table are of these slugs, or of none of them."""
+    names = shards["shard"].to_pylist()
+    return pa.array([(slug(name) in slugs) != other for name in names], pa.bool_())
 
 
 def _collect(waiting: dict[Any, Item]) -> Iterable[tuple[Item, Any]]:

@@ -61,6 +61,10 @@ class InputError(RaypipeError):
     exit_code = 4
 
 
+class MissingError(InputError):
+    """An input is not there."""
+
+
 class LabelError(InputError):
     """Labels that do not fit the clusters they are meant for."""
 

@@ -240,12 +240,8 @@ class Pipeline:
 
     def has_truth(self) -> bool:
         """Whether the target has boxes or masks to evaluate against."""
-        from raypipe.tables import IMAGES
-
-        manifest = self.run.require(f"index/{self.target_set}")
-        images = self.run.read(IMAGES, "index", self.target_set, "images.parquet")
-        masks = images.num_rows - images["mask_uri"].null_count
-        return bool(manifest.counts["boxes"] or masks)
+        counts = self.run.require(f"index/{self.target_set}").counts
+        return bool(counts["boxes"] or counts["masks"])
 
     def _index_target(self, target: str) -> Manifest:
         from raypipe.datasets.index import read_classes

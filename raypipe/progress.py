@@ -37,10 +37,17 @@ class Tracker:
     """
 
     def __init__(self, what: str, total: int, unit: str, bar: Progress | None) -> None:
-        self.done = 0
+        self.done = self._skipped = 0
         self._what, self._total, self._unit, self._bar = what, total, unit, bar
         self._started = self._last = time.monotonic()
         self._task = bar.add_task(what, total=total) if bar else None
+
+    def skip(self, units: int) -> None:
+        """Count units that were finished before: they say nothing of the rate."""
+        self.done += units
+        self._skipped += units
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=self.done)
 
     def advance(self, units: int) -> None:
         """Count units as finished.
@@ -55,7 +62,7 @@ class Tracker:
             self._bar.update(self._task, advance=units)
         elif time.monotonic() - self._last > _LINE_EVERY:
             self._last = time.monotonic()
-            rate = self.done / max(self._last - self._started, 1e-9)
+            rate = (self.done - self._skipped) / max(self._last - self._started, 1e-9)
             left = (self._total - self.done) / max(rate, 1e-9)
             say(f"{self._what}: {self.done}/{self._total} {self._unit}, "
                 f"{rate:.1f} a second, {left:.0f} s left")  # fmt: skip

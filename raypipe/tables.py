@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 
 from raypipe.errors import InputError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the run directory's layout and of all tables; grows with every breaking change."""
 
 
@@ -121,11 +121,11 @@ _GRID = (
 
 IMAGES = Table(
     "images",
-    "index/<set>/images.parquet",
-    "one image of an indexed set, rows sorted by shard",
+    "index/<set>/images/<part>.parquet",
+    "one image of an indexed set; a part holds whole shards, a row group each",
     (
         column("image_id", pa.string(), "stable name of the image, unique in its set"),
-        column("uri", pa.string(), "path or URI of the encoded image"),
+        column("uri", pa.string(), "file, byte range or Parquet cell of the encoded image"),
         column("classes", pa.list_(pa.string()), "image-level labels; may be empty"),
         column(
             "ordinals",
@@ -134,6 +134,17 @@ IMAGES = Table(
         ),
         column("mask_uri", pa.string(), "PNG of class numbers, 255 = void", nullable=True),
         column("shard", pa.string(), "unit of work and of commit; the name follows its content"),
+    ),
+)
+
+SHARDS = Table(
+    "shards",
+    "index/<set>/shards.parquet",
+    "one shard of an indexed set",
+    (
+        column("shard", pa.string(), "unit of work and of commit; the name follows its content"),
+        column("part", pa.string(), "part of the images and boxes tables that holds its rows"),
+        column("images", pa.int64(), "images of the shard"),
     ),
 )
 
@@ -157,7 +168,7 @@ CLASSES = Table(
 
 BOXES = Table(
     "boxes",
-    "index/<set>/boxes.parquet",
+    "index/<set>/boxes/<part>.parquet",
     "one ground-truth box; read by evaluate and by the simulated annotator only",
     (
         column("image_id", pa.string(), "image the box lies in"),
@@ -217,7 +228,7 @@ REGIONS = Table(
         column("col", pa.int32(), "cell column, from 0 at the left"),
         column("score", pa.float32(), "map value at the cell, 0..1"),
         column("background", pa.bool_(), "true: a cell of the background bank, not foreground"),
-        column("feature", _HALVES, "(d,) mid-level feature, L2 norm 1"),
+        column("feature", _HALVES, "(k,) mid-level feature, projected, L2 norm 1"),
     ),
 )
 
@@ -231,6 +242,13 @@ REJECTS = Table(
         column("reason", pa.string(), "missing, empty, undecodable, too_large or non_finite"),
         column("detail", pa.string(), "the decoder's or file system's own words"),
     ),
+)
+
+PROJECTION = Table(
+    "projection",
+    "extract/projection.parquet",
+    "one dimension of the stored features",
+    (column("direction", _VECTOR, "(d,) unit vector in the network's features, orthogonal rows"),),
 )
 
 ASSIGNMENTS = Table(
@@ -332,7 +350,7 @@ METRICS = Table(
 )
 
 ALL = (
-    IMAGES, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, REJECTS,
+    IMAGES, SHARDS, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, PROJECTION, REJECTS,
     ASSIGNMENTS, CLUSTERS, SPECTRA, LABELS, DETECTIONS, METRICS,
 )  # fmt: skip
 """Every table, in the order of the pipeline; the reference page is generated from it."""

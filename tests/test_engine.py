@@ -13,7 +13,6 @@ import ray
 from PIL import Image
 
 from raypipe.config import EngineConfig
-from raypipe.datasets.decode import DecodedShard, ReadShard
 from raypipe.engine import Engine, ShardWorker, connected
 from raypipe.errors import (
     ClusterUnavailableError,
@@ -22,6 +21,7 @@ from raypipe.errors import (
     LabelError,
     RaypipeError,
 )
+from raypipe.loading.shard import DecodedShard, ReadShard
 from raypipe.tables import IMAGES
 
 CPUS = 2

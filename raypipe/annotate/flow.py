@@ -25,7 +25,7 @@ def plan(run: Run, settings: Settings) -> Plan:
     Raises:
         InputError: If the run is not clustered yet.
     """
-    upstream = {"cluster": run.require("cluster").fingerprint}
+    upstream = {"cluster": run.require("cluster").identity}
     return Plan(STEP, settings.sheets.identity(), upstream)
 
 
@@ -41,7 +41,7 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
         InputError: If an earlier step is missing, or a table is damaged.
     """
     step = plan(run, settings)
-    run.reopen(STEP)
+    run.begin(step)
     counts = {"classes": 0, "clusters": 0, "tiles": 0}
     # 1. What is known of the classes and their images, read once.
     classes, frames = facts(run), Frames.of(run)

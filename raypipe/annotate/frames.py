@@ -9,8 +9,10 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe.storage.run import Parts, Run
-from raypipe.tables import ASSIGNMENTS, IMAGES, MAPS
+from raypipe.storage.images import read_images
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Run
+from raypipe.tables import ASSIGNMENTS, MAPS
 
 _COLUMNS = ["image_id", "width", "height", "grid_width", "grid_height"]
 
@@ -55,7 +57,7 @@ class Frames:
         sizes = [maps.folder / f"{name}{maps.suffix}" for name in sorted(maps.done())]
         empty = pa.schema([MAPS.schema.field(name) for name in _COLUMNS]).empty_table()
         grids = pa.concat_tables([empty, *(place.read_table(columns=_COLUMNS) for place in sizes)])
-        images = run.read(IMAGES, "index", index_set(run), "images.parquet")
+        images = read_images(run, index_set(run), ["image_id", "uri"])
         rows = pc.index_in(grids["image_id"], images["image_id"].combine_chunks())
         return cls(grids.append_column("uri", images["uri"].take(rows)).combine_chunks())
 

@@ -14,8 +14,9 @@ from raypipe.engine import Engine
 from raypipe.errors import InputError
 from raypipe.progress import tracking
 from raypipe.storage.location import Location
+from raypipe.storage.parts import Parts
 from raypipe.storage.regions import read_regions, region_files
-from raypipe.storage.run import Manifest, Parts, Plan, Run
+from raypipe.storage.run import Manifest, Plan, Run
 from raypipe.tables import ASSIGNMENTS, CLUSTERS, SPECTRA
 
 STEP = "cluster"
@@ -23,7 +24,7 @@ STEP = "cluster"
 
 def plan(run: Run, settings: Settings) -> Plan:
     """Say what clustering would do."""
-    upstream = {"extract": run.require("extract").fingerprint}
+    upstream = {"extract": run.require("extract").identity}
     return Plan(STEP, settings.cluster.identity(), upstream)
 
 
@@ -39,7 +40,7 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
         raise InputError(
             f"{run}: extract kept no regions", "look at extract/rejects and extract again"
         )
-    run.reopen(STEP)
+    run.begin(step)
 
     # 1. One task a class, the one spread over the most files first; only summaries come back.
     names = sorted(files, key=lambda name: (-len(files[name]), name))

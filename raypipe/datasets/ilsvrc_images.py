@@ -12,9 +12,9 @@ from typing import Protocol
 
 from pyarrow import fs
 
-from raypipe.datasets.ahead import in_order
 from raypipe.datasets.tars import Member, members
 from raypipe.errors import InputError
+from raypipe.storage.ahead import in_order
 from raypipe.storage.blob import range_uri
 from raypipe.storage.location import Location
 

@@ -7,13 +7,13 @@ import posixpath
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 
-from raypipe.datasets.ahead import in_order
 from raypipe.datasets.base import Box
 from raypipe.datasets.ilsvrc_devkit import Devkit
 from raypipe.datasets.ilsvrc_images import File
 from raypipe.datasets.pascal import read_boxes
 from raypipe.datasets.tars import read_compressed
 from raypipe.errors import InputError
+from raypipe.storage.ahead import in_order
 from raypipe.storage.location import Location
 
 Label = tuple[str, tuple[Box, ...]]

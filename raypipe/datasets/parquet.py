@@ -19,7 +19,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from raypipe.config import DatasetConfig
-from raypipe.datasets.ahead import in_order
 from raypipe.datasets.base import ClassRecord, ImageRecord
 from raypipe.datasets.beside import beside
 from raypipe.datasets.names import ClassNames, class_records, in_order_of_numbers
@@ -31,6 +30,7 @@ from raypipe.datasets.parquet_columns import (
 )
 from raypipe.datasets.splits import listed, of_split
 from raypipe.errors import InputError
+from raypipe.storage.ahead import in_order
 from raypipe.storage.blob import cell_uri
 from raypipe.storage.location import Location
 

@@ -14,9 +14,10 @@ from PIL import Image, UnidentifiedImageError
 
 from raypipe.datasets.base import VOID
 from raypipe.errors import InputError
+from raypipe.storage.images import read_boxes, read_images
 from raypipe.storage.location import Location
 from raypipe.storage.run import Run
-from raypipe.tables import BOXES, CLASSES, IMAGES
+from raypipe.tables import CLASSES
 
 
 @dataclass(frozen=True)
@@ -41,9 +42,9 @@ class Truth:
     """
 
     def __init__(self, run: Run, index_set: str) -> None:
-        images = run.read(IMAGES, "index", index_set, "images.parquet")
+        images = read_images(run, index_set, ["image_id", "mask_uri"])
         classes = run.read(CLASSES, "index", index_set, "classes.parquet")
-        boxes = run.read(BOXES, "index", index_set, "boxes.parquet")
+        boxes = read_boxes(run, index_set)
         self._mask_uris: dict[str, str] = {
             image: uri
             for image, uri in zip(

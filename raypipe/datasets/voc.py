@@ -10,10 +10,10 @@ from collections.abc import Iterator
 from pyarrow import fs
 
 from raypipe.config import DatasetConfig
-from raypipe.datasets.ahead import in_order
 from raypipe.datasets.base import Box, ClassRecord, ImageRecord, require_dir
 from raypipe.datasets.pascal import read_boxes
 from raypipe.errors import InputError
+from raypipe.storage.ahead import in_order
 from raypipe.storage.location import Location
 
 VOC_CLASSES = (

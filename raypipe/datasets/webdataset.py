@@ -20,12 +20,12 @@ from itertools import groupby
 from typing import Any
 
 from raypipe.config import DatasetConfig
-from raypipe.datasets.ahead import in_order
 from raypipe.datasets.base import ClassRecord, ImageRecord
 from raypipe.datasets.names import ClassNames, class_records, in_order_of_numbers
 from raypipe.datasets.splits import listed, of_split
 from raypipe.datasets.tars import COMPRESSED, Member, members
 from raypipe.errors import InputError
+from raypipe.storage.ahead import in_order
 from raypipe.storage.blob import range_uri
 from raypipe.storage.location import Location
 

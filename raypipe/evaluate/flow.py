@@ -16,8 +16,10 @@ from raypipe.evaluate.measure import PLAIN, detection_rows, measure, misses
 from raypipe.evaluate.pictures import Case, Pick, draw, pick
 from raypipe.evaluate.report import Report, aggregate, render_html, render_json
 from raypipe.progress import tracking
-from raypipe.storage.run import Manifest, Parts, Plan, Run, slug
-from raypipe.tables import BOXES, CLASSES, DETECTIONS, IMAGES, METRICS
+from raypipe.storage.images import read_images
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Manifest, Plan, Run, slug
+from raypipe.tables import CLASSES, DETECTIONS, METRICS
 
 _COUNTED = ("classes", "images", "pairs", "fallbacks", "missing", "questions")
 
@@ -55,9 +57,9 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
     refine = run.require(f"refine/{target_set}")
     rules = tuple(refine.details["rules"])
     detections = Parts.of(run, refine, "detections")
-    images = run.read(IMAGES, "index", target_set, "images.parquet")
-    truth = _require_truth(run, target_set, images)
-    run.reopen(step.step)
+    images = read_images(run, target_set)
+    truth = _require_truth(run, target_set)
+    run.begin(step)
     # 2. Measure, one task a shard; shards that are there already are kept.
     parts = Parts(run, step, "metrics")
     shards = _waiting(images, detections, parts)
@@ -103,10 +105,10 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
     return run.finish(step, {name: report[name] for name in _COUNTED}, summary)
 
 
-def _require_truth(run: Run, target_set: str, images: pa.Table) -> Truth:
+def _require_truth(run: Run, target_set: str) -> Truth:
     """Return the truth of a set that has any."""
-    boxes = run.read(BOXES, "index", target_set, "boxes.parquet")
-    if boxes.num_rows == 0 and images["mask_uri"].null_count == images.num_rows:
+    counts = run.require(f"index/{target_set}").counts
+    if not counts["boxes"] + counts["masks"]:
         raise _no_truth(target_set)
     return Truth(run, target_set)
 

@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from raypipe.config import ExtractConfig, Settings
-from raypipe.datasets.decode import DecodedShard, ReadShard, Reject
-from raypipe.datasets.index import read_classes
+from raypipe.datasets.index import class_sizes, read_classes
 from raypipe.engine import Engine, ShardWorker
 from raypipe.extract.regions import RegionSample, regions_of
 from raypipe.extract.rows import map_table, region_table
+from raypipe.loading.shard import DecodedShard, ReadShard, Reject, commit_shard
 from raypipe.localizers.job import LocalizerJob, identity
-from raypipe.localizers.shard import LocalizedImage, localize_shard
-from raypipe.storage.run import Manifest, Parts, Plan, Run
-from raypipe.tables import IMAGES, MAPS, REGIONS, REJECTS
+from raypipe.localizers.projection import Projection, projection_table, random_directions
+from raypipe.localizers.shard import LocalizedImage, ShardLocalizer
+from raypipe.storage.commit import Output, ShardCommit
+from raypipe.storage.images import ShardReader, read_shards
+from raypipe.storage.run import Manifest, Plan, Run
+from raypipe.tables import MAPS, PROJECTION, REGIONS
 
 STEP = "extract"
 
-_REGION_GROUP = 1024
-"""Rows a row group of regions, about 2 MB: a class is read without the rest of its shard."""
+OUTPUTS = (
+    # 1,024 rows are half a megabyte: a class is read without the rest of its shard.
+    Output(REGIONS, ("class", "background", "image_id", "row", "col"), group=1024),
+    Output(MAPS, ("image_id", "class")),
+)
 
 
 def plan(run: Run, settings: Settings) -> Plan:
@@ -30,53 +35,59 @@ def plan(run: Run, settings: Settings) -> Plan:
     upstream = {"index": run.require(f"index/{index_set}").identity}
     head = run.manifest("fit")
     if head is not None:
-        upstream["fit"] = head.fingerprint
+        upstream["fit"] = head.identity
     config = settings.extract.identity() | identity(settings.localizer)
     return Plan(STEP, config | {"index_set": index_set}, upstream)
 
 
-def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
+def execute(run: Run, settings: Settings, engine: Engine, *, retry: bool = False) -> Manifest:
     """Extract what is not there yet.
+
+    Args:
+        run: The run directory.
+        settings: The configuration.
+        engine: The cluster.
+        retry: Try rejected images again, too.
 
     Raises:
         ConfigError: If the localizer does not fit, or a class is known to nobody.
     """
     step = plan(run, settings)
     index_set = str(step.config["index_set"])
-    images = run.read(IMAGES, "index", index_set, "images.parquet")
-    job = LocalizerJob.of(run, settings.localizer, read_classes(run, index_set))
-    size = job.build().input_size  # here, to find a user's mistake before work is sent out
-    run.reopen(STEP)
+    shards, classes = read_shards(run, index_set), read_classes(run, index_set)
+    job = LocalizerJob.of(run, settings.localizer, classes)
+    network = ShardLocalizer(job)  # here, to find a user's mistake before work is sent out
+    run.begin(step, {"index_set": index_set})
+    directions = random_directions(
+        network.feature_size, settings.extract.dimensions, settings.extract.seed
+    )
+    run.write(PROJECTION, projection_table(directions), STEP, "projection.parquet")
 
-    # 1. Read and decode in tasks, localize and commit in actors. A shard is done when its maps,
-    #    written last, are there.
+    # 1. Read and decode in tasks, localize and commit in actors.
+    commit = ShardCommit(run, step, OUTPUTS)
     context = ExtractContext(
-        run=run,
-        step=step,
+        commit=commit,
         job=job,
         config=settings.extract,
         batch_size=settings.engine.batch_size,
-        class_sizes=Counter(name for names in images["classes"].to_pylist() for name in names),
+        class_sizes=class_sizes(run, index_set),
     )
-    reader = ReadShard(size, settings.engine.max_pixels)
-    done = Parts(run, step, "maps").done()
-    engine.shards("extracting", images, done, reader, ExtractShard, context)
+    reader = ReadShard(
+        ShardReader.of(run, index_set), network.input_size, settings.engine.max_pixels
+    )
+    engine.shards("extracting", shards, commit, reader, ExtractShard, context, retry=retry)
 
     # 2. The manifest, last.
-    counts = {"images": images.num_rows}
-    for kind, table in (("maps", MAPS), ("regions", REGIONS), ("rejects", REJECTS)):
-        parts = Parts(run, step, kind)
-        counts[kind] = parts.count(table)
-        parts.remove_others()
-    return run.finish(step, counts, {"index_set": index_set})
+    counts = {"images": sum(shards["images"].to_pylist())} | commit.finish()
+    details = {"index_set": index_set, "content": commit.rejected_content()}
+    return run.finish(step, counts, details)
 
 
 @dataclass(frozen=True)
 class ExtractContext:
     """What an actor needs to know; small and picklable."""
 
-    run: Run
-    step: Plan
+    commit: ShardCommit
     job: LocalizerJob
     config: ExtractConfig
     batch_size: int
@@ -92,23 +103,24 @@ class ExtractShard(ShardWorker):
 
     def __init__(self, context: ExtractContext) -> None:
         self._context = context
-        self._localizer = context.job.build()
+        self._network = ShardLocalizer(context.job, context.batch_size)
+        self._project = Projection.of(context.commit.run, self._network.device)
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write maps, regions and rejects of one shard; return its counts."""
-        context = self._context
-        shard = DecodedShard.from_row(row)
+    def __call__(self, shard: DecodedShard) -> None:
+        """Write maps, regions and rejects of one shard."""
         rejects: list[Reject] = list(shard.rejects)
         localized: list[LocalizedImage] = []
-        regions: list[RegionSample] = []
-        stream = localize_shard(self._localizer, shard, context.batch_size, rejects)
-        for item, features in stream:
-            regions.extend(regions_of(item, features, context.class_sizes, context.config))
-            localized.append(item)
-        for kind, table, group in (
-            ("rejects", REJECTS.build([vars(reject) for reject in rejects]), None),
-            ("regions", region_table(regions), _REGION_GROUP),
-            ("maps", map_table(localized), None),  # last: they say that the shard is done
-        ):
-            Parts(context.run, context.step, kind).place(shard.name).write_table(table, group=group)
-        return {"shard": shard.name, "images": len(shard.images) + len(shard.rejects)}
+        samples: list[RegionSample] = []
+        features: list[Any] = []
+        for batch in self._network.run(shard, rejects):
+            localized += batch.items
+            chosen = [
+                (at, sample)
+                for at, item in enumerate(batch.items)
+                for sample in regions_of(item, self._context.class_sizes, self._context.config)
+            ]
+            samples += [sample for _, sample in chosen]
+            vectors = batch.vectors([(at, sample.cells) for at, sample in chosen])
+            features.append(self._project(vectors).half().cpu().numpy())
+        regions = region_table(samples, features)
+        commit_shard(self._context.commit, shard, rejects, regions, map_table(localized))

@@ -5,18 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from raypipe.config import ExtractConfig
-from raypipe.localizers.shard import LocalizedImage
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-Cells = npt.NDArray[np.intp]
+from raypipe.localizers.shard import Cells, LocalizedImage
 
 
 @dataclass(frozen=True)
@@ -29,7 +23,6 @@ class RegionSample:
         background: They are of the background bank.
         cells: (n, 2) row and column.
         scores: (n,) float32, the map at the cells.
-        features: (n, d) float16, L2 norm 1.
     """
 
     image_id: str
@@ -37,20 +30,15 @@ class RegionSample:
     background: bool
     cells: Cells
     scores: npt.NDArray[np.float32]
-    features: npt.NDArray[np.float16]
 
 
 def regions_of(
-    item: LocalizedImage,
-    features: Tensor,
-    class_sizes: Mapping[str, int],
-    config: ExtractConfig,
+    item: LocalizedImage, class_sizes: Mapping[str, int], config: ExtractConfig
 ) -> Iterator[RegionSample]:
     """Yield an image's regions: for each class foreground, then background.
 
     Args:
         item: The image with its maps.
-        features: (d, h, w) its mid-level features.
         class_sizes: Images of each class, for the quotas.
         config: Thresholds, quotas and seed.
     """
@@ -66,11 +54,9 @@ def regions_of(
             count = quota(ordinal, class_sizes[name], most)
             key = (config.seed, item.image.image_id, name, background)
             cells = sample(candidates, count, key)
-            vectors = features[:, cells[:, 0], cells[:, 1]].T.float().cpu().numpy()
             yield RegionSample(
-                item.image.image_id, name, background, cells,
-                grid[cells[:, 0], cells[:, 1]], _unit(vectors),
-            )  # fmt: skip
+                item.image.image_id, name, background, cells, grid[cells[:, 0], cells[:, 1]]
+            )
 
 
 def quota(ordinal: int, images: int, most: int) -> int:
@@ -104,10 +90,3 @@ def sample(candidates: npt.NDArray[np.bool_], most: int, key: tuple[object, ...]
     digest = hashlib.blake2b(repr(key).encode(), digest_size=8).digest()
     generator = np.random.default_rng(int.from_bytes(digest, "big"))
     return cells[np.sort(generator.choice(len(cells), most, replace=False))]
-
-
-def _unit(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float16]:
-    """Scale rows to length 1; a zero row stays zero."""
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: npt.NDArray[np.float16] = (vectors / np.maximum(norms, 1e-12)).astype(np.float16)
-    return unit

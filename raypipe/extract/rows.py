@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from raypipe.extract.regions import RegionSample
@@ -20,12 +21,18 @@ def map_table(items: Sequence[LocalizedImage]) -> pa.Table:
     return pa.table(columns, schema=MAPS.schema)
 
 
-def region_table(samples: Sequence[RegionSample]) -> pa.Table:
-    """Return the REGIONS rows of samples, a row a cell, a class's rows together."""
-    samples = sorted(samples, key=lambda sample: (sample.name, sample.background))
+def region_table(
+    samples: Sequence[RegionSample], features: Sequence[npt.NDArray[np.float16]]
+) -> pa.Table:
+    """Return the REGIONS rows of samples, a row a cell.
+
+    Args:
+        samples: Cells of classes of images, N in all.
+        features: Blocks of rows, (N, k) together, in the order of the cells.
+    """
     sizes = [len(sample.cells) for sample in samples]
-    cells = np.concatenate([sample.cells for sample in samples] or [np.empty((0, 2), np.intp)])
-    scores = np.concatenate([sample.scores for sample in samples] or [np.empty(0, np.float32)])
+    cells = np.concatenate([np.empty((0, 2), np.intp), *(sample.cells for sample in samples)])
+    scores = np.concatenate([np.empty(0, np.float32), *(sample.scores for sample in samples)])
     columns = {
         "image_id": np.repeat(np.array([item.image_id for item in samples], dtype=object), sizes),
         "class": np.repeat(np.array([item.name for item in samples], dtype=object), sizes),
@@ -33,6 +40,6 @@ def region_table(samples: Sequence[RegionSample]) -> pa.Table:
         "col": cells[:, 1].astype(np.int32),
         "score": scores,
         "background": np.repeat(np.array([item.background for item in samples], bool), sizes),
-        "feature": list_column([row for item in samples for row in item.features], np.float16),
+        "feature": list_column([row for block in features for row in block], np.float16),
     }
     return pa.table(columns, schema=REGIONS.schema)

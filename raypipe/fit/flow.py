@@ -12,17 +12,22 @@ import pyarrow as pa
 
 from raypipe.config import Settings
 from raypipe.datasets.base import ClassRecord
-from raypipe.datasets.decode import DecodedShard, ReadShard
 from raypipe.datasets.index import read_classes
 from raypipe.engine import Engine, ShardWorker
 from raypipe.errors import InputError
 from raypipe.fit.head import Floats, fit_class
+from raypipe.loading.shard import DecodedShard, ReadShard, commit_shard
 from raypipe.localizers.job import LocalizerJob, identity
+from raypipe.localizers.shard import ShardLocalizer
 from raypipe.progress import say, tracking
-from raypipe.storage.run import Manifest, Parts, Plan, Run
-from raypipe.tables import EMBEDDINGS, HEAD, IMAGES, REJECTS, list_column, matrix
+from raypipe.storage.commit import Output, ShardCommit
+from raypipe.storage.images import ShardReader, read_images, read_shards
+from raypipe.storage.run import Manifest, Plan, Run
+from raypipe.tables import EMBEDDINGS, HEAD, REJECTS, list_column, matrix
 
 STEP = "fit"
+
+OUTPUTS = (Output(EMBEDDINGS, ("image_id",)),)
 
 
 def plan(run: Run, settings: Settings) -> Plan:
@@ -32,8 +37,14 @@ def plan(run: Run, settings: Settings) -> Plan:
     return Plan(STEP, settings.fit.identity() | identity(settings.localizer), upstream)
 
 
-def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
+def execute(run: Run, settings: Settings, engine: Engine, *, retry: bool = False) -> Manifest:
     """Learn a head for the classes that the network does not know, or for all.
+
+    Args:
+        run: The run directory.
+        settings: The configuration.
+        engine: The cluster.
+        retry: Try rejected images again, too.
 
     Raises:
         ConfigError: If the localizer's parts do not fit together.
@@ -41,28 +52,28 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
     """
     step = plan(run, settings)
     index_set = settings.dataset.split
-    images = run.read(IMAGES, "index", index_set, "images.parquet")
+    shards = read_shards(run, index_set)
     job = LocalizerJob(settings.localizer, ())
-    size = job.build().input_size
+    size = job.build().input_size  # here, to find a user's mistake before work is sent out
     wanted = _wanted(settings, read_classes(run, index_set))
-    run.reopen(STEP)
+    run.begin(step)
 
     # 1. Pooled features of every image, a file a shard.
-    parts = Parts(run, step, "embeddings")
+    commit = ShardCommit(run, step, OUTPUTS)
     if wanted:
-        reader = ReadShard(size, settings.engine.max_pixels)
-        context = EmbedContext(run, step, job, settings.engine.batch_size)
-        engine.shards("embedding", images, parts.done(), reader, EmbedShard, context)
+        reader = ReadShard(ShardReader.of(run, index_set), size, settings.engine.max_pixels)
+        context = EmbedContext(commit, job, settings.engine.batch_size)
+        engine.shards("embedding", shards, commit, reader, EmbedShard, context, retry=retry)
 
     # 2. One logistic regression a class, in tasks.
-    rows = _learn(parts, settings.fit.c, engine, images, wanted) if wanted else []
+    images = read_images(run, index_set, ["image_id", "classes"])
+    rows = _learn(commit, settings.fit.c, engine, images, wanted) if wanted else []
     run.write(HEAD, _head(rows), STEP, "head.parquet")
-    for kind in ("embeddings", "rejects"):
-        Parts(run, step, kind).remove_others()
     if not wanted:
         say("fit: the network knows every class already; --every-class learns them anyway")
-    rejects = Parts(run, step, "rejects").count(REJECTS)
-    return run.finish(step, {"images": images.num_rows, "classes": len(rows), "rejects": rejects})
+    rejects = commit.finish()[REJECTS.name]
+    counts = {"images": images.num_rows, "classes": len(rows), "rejects": rejects}
+    return run.finish(step, counts, {"content": commit.rejected_content()})
 
 
 def _wanted(settings: Settings, classes: Sequence[ClassRecord]) -> list[str]:
@@ -80,8 +91,7 @@ def _wanted(settings: Settings, classes: Sequence[ClassRecord]) -> list[str]:
 class EmbedContext:
     """What an actor needs to know; small and picklable."""
 
-    run: Run
-    step: Plan
+    commit: ShardCommit
     job: LocalizerJob
     batch_size: int
 
@@ -94,35 +104,25 @@ class EmbedShard(ShardWorker):
     """
 
     def __init__(self, context: EmbedContext) -> None:
-        self._context = context
-        self._localizer = context.job.build()
+        self._commit = context.commit
+        self._network = ShardLocalizer(context.job, context.batch_size)
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write one shard's embeddings; return its counts."""
-        context = self._context
-        shard = DecodedShard.from_row(row)
-        vectors: list[Any] = []
-        for start in range(0, len(shard.images), context.batch_size):
-            pixels = np.array(shard.pixels[start : start + context.batch_size])
-            vectors.extend(self._localizer.embed(pixels))
-        table = pa.table(
-            {
-                "image_id": [image.image_id for image in shard.images],
-                "embedding": list_column(vectors, np.float32),
-            },
-            schema=EMBEDDINGS.schema,
-        )
-        rejects = REJECTS.build([vars(reject) for reject in shard.rejects])
-        Parts(context.run, context.step, "rejects").place(shard.name).write_table(rejects)
-        Parts(context.run, context.step, "embeddings").place(shard.name).write_table(table)
-        return {"shard": shard.name, "images": len(shard.images) + len(shard.rejects)}
+    def __call__(self, shard: DecodedShard) -> None:
+        """Write one shard's embeddings."""
+        vectors = [row for batch in self._network.embed(shard) for row in batch]
+        columns = {
+            "image_id": [image.image_id for image in shard.images],
+            "embedding": list_column(vectors, np.float32),
+        }
+        table = pa.table(columns, schema=EMBEDDINGS.schema)
+        commit_shard(self._commit, shard, shard.rejects, table)
 
 
 def _learn(
-    parts: Parts, c: float, engine: Engine, images: pa.Table, wanted: list[str]
+    commit: ShardCommit, c: float, engine: Engine, images: pa.Table, wanted: list[str]
 ) -> list[dict[str, Any]]:
     """Return the head's rows, in the order of the classes."""
-    table = pa.concat_tables(parts.read(EMBEDDINGS))
+    table = pa.concat_tables(commit.parts(EMBEDDINGS).read(EMBEDDINGS))
     labels = dict(
         zip(images["image_id"].to_pylist(), map(set, images["classes"].to_pylist()), strict=True)
     )

@@ -82,15 +82,13 @@ def family_of(architecture: str) -> Family:
     Raises:
         ConfigError: If torchvision has no such network, or no family covers it.
     """
-    from torchvision import models
-
     found = [
         (len(prefix), family)
         for family in FAMILIES
         for prefix in family.prefixes
         if architecture.startswith(prefix)
     ]
-    if not found or architecture not in {*models.list_models(models), "toynet"}:
+    if not found or (architecture != "toynet" and architecture not in _published()):
         raise ConfigError(f"unknown architecture {architecture!r}", _hint(architecture))
     return max(found, key=lambda pair: pair[0])[1]
 
@@ -105,21 +103,26 @@ def build(architecture: str, outputs: int) -> nn.Module:
     Raises:
         ConfigError: If there is no such network.
     """
-    from torchvision import models
-
     family = family_of(architecture)
     if architecture == "toynet":
         from raypipe.localizers.toynet import ToyNet
 
         return ToyNet(outputs)
+    from torchvision import models
+
     made = models.get_model(architecture, weights=None, num_classes=outputs, **family.build)
     return cast("nn.Module", made)
 
 
-def _hint(architecture: str) -> str:
+def _published() -> list[str]:
+    """Return the names that torchvision knows; importing it takes seconds."""
     from torchvision import models
 
+    return cast("list[str]", models.list_models(models))
+
+
+def _hint(architecture: str) -> str:
     prefixes = tuple(prefix for family in FAMILIES for prefix in family.prefixes)
-    known = [name for name in models.list_models(models) if name.startswith(prefixes)]
+    known = [name for name in _published() if name.startswith(prefixes)]
     near = difflib.get_close_matches(architecture, known, n=3)
     return f"did you mean {', '.join(near)}?" if near else f"known are: {', '.join(prefixes)} …"

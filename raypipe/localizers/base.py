@@ -43,7 +43,7 @@ class Localization:
 
     Attributes:
         maps: (P, h, w) float32 raw class scores, higher = more likely; may be negative.
-        features: (B, d, h, w) float32 mid-level features on the same grid.
+        features: (B, d, h, w) mid-level features on the same grid, in any floating type.
         scores: (B, n) float32 image-level scores of all classes.
     """
 

@@ -61,7 +61,7 @@ class Cam:
             maps = torch.einsum("pd,pdhw->phw", weight, trunk[images.to(trunk.device)].float())
             return Localization(
                 maps=resized(maps, (mid.shape[-2], mid.shape[-1])),
-                features=mid.float(),
+                features=mid,
                 scores=self._net.scores(embedding),
             )
 

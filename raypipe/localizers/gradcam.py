@@ -58,7 +58,7 @@ class GradCam:
         maps = torch.einsum("pd,pdhw->phw", weights, trunk.detach()[images].float())
         return Localization(
             maps=resized(maps, (mid.shape[-2], mid.shape[-1])),
-            features=mid.detach().float(),
+            features=mid.detach(),
             scores=scores.detach(),
         )
 

@@ -52,18 +52,18 @@ def identity(config: LocalizerConfig) -> dict[str, Any]:
     """
     import torch
 
-    from raypipe.localizers.network import autocast_dtype
+    from raypipe.localizers.network import network_dtype
     from raypipe.localizers.weights import digest
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    dtype = autocast_dtype(config.precision, device)
+    dtype = network_dtype(config.precision, device)
     files = {
         name: Location.of(path).read_text()
         for name, path in (("mapping", config.mapping), ("network_classes", config.network_classes))
         if path
     }
     settings = config.identity() | files
-    settings |= {"weights": digest(config), "precision": str(dtype or "float32")}
+    settings |= {"weights": digest(config), "precision": str(dtype).removeprefix("torch.")}
     return {"localizer": settings}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import cast
@@ -17,6 +18,7 @@ from raypipe.errors import ConfigError
 from raypipe.localizers.architectures import family_of
 from raypipe.localizers.base import Head
 from raypipe.localizers.classes import network_outputs, refuse_unknown
+from raypipe.localizers.folding import fold_batch_norms
 from raypipe.localizers.weights import load
 
 _MEAN = (0.485, 0.456, 0.406)
@@ -48,14 +50,18 @@ class Classifier:
         self.classes = tuple(item.name for item in classes)
         self.input_size = config.input_size or self.family.input_size
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        self.dtype = autocast_dtype(config.precision, self.device)
+        self.dtype = network_dtype(config.precision, self.device)
         pretrained = load(config)
-        self.network = pretrained.network.to(memory_format=torch.channels_last).to(self.device)
-        self.network.requires_grad_(requires_grad=False)
-        self.trunk = _layer(self.network, self.family.trunk, config.architecture)
-        self.mid = _layer(self.network, config.layer or self.family.mid, config.architecture)
-        self.head = cast("nn.Linear", _layer(self.network, self.family.head, config.architecture))
+        names = (self.family.trunk, config.layer or self.family.mid, self.family.head)
+        for name in names:
+            _layer(pretrained.network, name, config.architecture)
+        network = pretrained.network.requires_grad_(requires_grad=False)
+        self.network = fold_batch_norms(network, keep=names)
+        self.trunk, self.mid, last = (network.get_submodule(name) for name in names)
+        self.head = cast("nn.Linear", last)
         self.weight, self.bias = self._rows(config, classes, head, pretrained.classes)
+        self.network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
+        self._lock = threading.Lock()  # hooks see every forward pass, so one at a time
         shape = (1, 3, 1, 1)
         self._mean = torch.tensor(_MEAN, device=self.device).view(shape) * 255
         self._std = torch.tensor(_STD, device=self.device).view(shape) * 255
@@ -91,10 +97,13 @@ class Classifier:
         return torch.stack(weights).to(self.device), torch.stack(biases).to(self.device)
 
     def prepared(self, pixels: npt.NDArray[np.uint8]) -> Tensor:
-        """Return (B, 3, S, S) float32, normalised, channels last, on the device."""
-        batch = torch.from_numpy(np.ascontiguousarray(pixels)).to(self.device, non_blocking=True)
+        """Return (B, 3, S, S), normalised, channels last, in the network's precision and place."""
+        batch = torch.from_numpy(np.ascontiguousarray(pixels))
+        if self.device.type == "cuda":
+            # Pinned memory is copied while the GPU computes.
+            batch = batch.pin_memory().to(self.device, non_blocking=True)
         # A permuted NHWC tensor is channels-last already: no copy.
-        return (batch.permute(0, 3, 1, 2).float() - self._mean) / self._std
+        return ((batch.permute(0, 3, 1, 2) - self._mean) / self._std).to(self.dtype)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network once.
@@ -104,8 +113,7 @@ class Classifier:
             head's input (B, D').
         """
         seen: dict[str, Tensor] = {}
-        with self._watching(seen), torch.autocast(self.device.type, self.dtype or torch.bfloat16,
-                                                  enabled=self.dtype is not None):  # fmt: skip
+        with self._lock, self._watching(seen):
             self.network(batch)
         return seen["trunk"], seen["mid"], seen["embedding"]
 
@@ -144,20 +152,35 @@ class Classifier:
         return embedding.float().cpu().numpy()
 
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """Return the autocast type, or None for float32.
+def network_dtype(precision: str, device: torch.device) -> torch.dtype:
+    """Return the type of weights and activations.
 
     `auto` is bfloat16 where the hardware multiplies it: AVX512-BF16 or AMX, Ampere and newer.
+    Converting the weights once is a tenth to a fifth faster than autocast, which converts them in
+    each pass.
     """
-    if precision == "float32":
-        return None
-    if precision == "bfloat16":
-        return torch.bfloat16
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
     if device.type == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else None
-    capabilities = torch.backends.cpu.get_cpu_capability()
-    has_bf16 = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 -- torch has no public name
-    return torch.bfloat16 if "AVX512" in capabilities and has_bf16 else None
+        has_bf16 = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        # torch has no public name for the second.
+        has_bf16 = (
+            "AVX512" in torch.backends.cpu.get_cpu_capability()
+            and torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001
+        )
+    return torch.bfloat16 if has_bf16 else torch.float32
+
+
+def default_batch(input_size: int) -> int:
+    """Return how many images to put through a network at once.
+
+    On a CPU the activations should stay in its caches: 8 images at 224 px, 2 at 448, measured
+    with ResNet-50 a tenth to a third faster than 32. A GPU needs enough to fill it.
+    """
+    if torch.cuda.is_available():
+        return 64
+    return max(1, round(8 * (224 / input_size) ** 2))
 
 
 def resized(grid: Tensor, size: tuple[int, int]) -> Tensor:

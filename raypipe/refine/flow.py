@@ -6,31 +6,33 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 
 from raypipe.config import RefineConfig, Settings
-from raypipe.datasets.decode import DecodedShard, ReadShard, Reject
 from raypipe.datasets.index import read_classes
 from raypipe.engine import Engine, ShardWorker
 from raypipe.errors import ConfigError
+from raypipe.loading.shard import DecodedShard, ReadShard, Reject, commit_shard
 from raypipe.localizers.job import LocalizerJob, identity
-from raypipe.localizers.shard import LocalizedImage, localize_shard, map_columns
+from raypipe.localizers.projection import Projection
+from raypipe.localizers.shard import LocalizedBatch, LocalizedImage, ShardLocalizer, map_columns
 from raypipe.maps import Floats
 from raypipe.refine.boxes import map_boxes
 from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
+from raypipe.storage.commit import Output, ShardCommit
+from raypipe.storage.images import ShardReader, read_shards
 from raypipe.storage.regions import region_files
-from raypipe.storage.run import Manifest, Parts, Plan, Run, fingerprint
-from raypipe.tables import DETECTIONS, IMAGES, REJECTS
+from raypipe.storage.run import Manifest, Plan, Run, fingerprint
+from raypipe.tables import DETECTIONS
 
-if TYPE_CHECKING:
-    from torch import Tensor
+OUTPUTS = (Output(DETECTIONS, ("image_id", "class", "rule")),)
 
-_CLASSES_HELD = 16  # references an actor keeps: about 40 MB a class; shards are class-pure
+_CLASSES_HELD = 16  # references an actor keeps: about 10 MB a class; shards are class-pure
+
 Verdicts = Mapping[tuple[str, int], str]
 
 
@@ -55,7 +57,7 @@ def plan(run: Run, settings: Settings, target: str, verdicts: Verdicts) -> Plan:
         )
     upstream = {
         "index": run.require(f"index/{target}").identity,
-        "cluster": run.require("cluster").fingerprint,
+        "cluster": run.require("cluster").identity,
         "labels": fingerprint({"verdicts": sorted(map(list, verdicts.items()))}, {}),
     }
     config = settings.refine.identity() | localizer
@@ -63,47 +65,53 @@ def plan(run: Run, settings: Settings, target: str, verdicts: Verdicts) -> Plan:
 
 
 def execute(
-    run: Run, settings: Settings, engine: Engine, target: str, verdicts: Verdicts
+    run: Run,
+    settings: Settings,
+    engine: Engine,
+    target: str,
+    verdicts: Verdicts,
+    *,
+    retry: bool = False,
 ) -> Manifest:
     """Refine what is not there yet; write plain and refined detections.
+
+    Args:
+        run: The run directory.
+        settings: The configuration.
+        engine: The cluster.
+        target: Name of the set below `index/`.
+        verdicts: Answer by class and cluster.
+        retry: Try rejected images again, too.
 
     Raises:
         ConfigError: If the localizer does not fit.
     """
     step = plan(run, settings, target, verdicts)
-    images = run.read(IMAGES, "index", target, "images.parquet")
+    shards = read_shards(run, target)
     classes = read_classes(run, run.require("extract").details["index_set"])
     job = LocalizerJob.of(run, settings.localizer, classes)
     size = job.build().input_size  # here, to find a user's mistake before work is sent out
-    run.reopen(step.step)
+    questions = dict(Counter(name for name, _ in verdicts))
+    details = {"questions": questions, "rules": list(settings.refine.rules)}
+    run.begin(step, details)
 
     # 1. Read and decode in tasks, refine and commit in actors.
+    commit = ShardCommit(run, step, OUTPUTS)
     store = ReferenceStore(run, region_files(run), verdicts)
-    context = RefineContext(run, step, job, settings.refine, settings.engine.batch_size, store)
-    reader = ReadShard(size, settings.engine.max_pixels)
-    parts = Parts(run, step, "detections")
-    engine.shards("refining", images, parts.done(), reader, RefineShard, context)
+    context = RefineContext(commit, job, settings.refine, settings.engine.batch_size, store)
+    reader = ReadShard(ShardReader.of(run, target), size, settings.engine.max_pixels)
+    engine.shards("refining", shards, commit, reader, RefineShard, context, retry=retry)
 
     # 2. The manifest, last.
-    rejects = Parts(run, step, "rejects")
-    counts = {
-        "images": images.num_rows,
-        "detections": parts.count(DETECTIONS),
-        "rejects": rejects.count(REJECTS),
-    }
-    for kind in (parts, rejects):
-        kind.remove_others()
-    questions = Counter(name for name, _ in verdicts)
-    details = {"questions": dict(questions), "rules": list(settings.refine.rules)}
-    return run.finish(step, counts, details)
+    counts = {"images": sum(shards["images"].to_pylist())} | commit.finish()
+    return run.finish(step, counts, details | {"content": commit.rejected_content()})
 
 
 @dataclass(frozen=True)
 class RefineContext:
     """What an actor needs to know; small and picklable."""
 
-    run: Run
-    step: Plan
+    commit: ShardCommit
     job: LocalizerJob
     config: RefineConfig
     batch_size: int
@@ -130,48 +138,51 @@ class RefineShard(ShardWorker):
 
     def __init__(self, context: RefineContext) -> None:
         self._context = context
-        self._localizer = context.job.build()
+        self._network = ShardLocalizer(context.job, context.batch_size)
+        self._project = Projection.of(context.commit.run, self._network.device)
         self._matcher = lru_cache(maxsize=_CLASSES_HELD)(self._load_matcher)
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        """Write the detections of one shard; return its counts."""
-        context = self._context
-        shard = DecodedShard.from_row(row)
+    def __call__(self, shard: DecodedShard) -> None:
+        """Write the detections of one shard."""
         rejects: list[Reject] = list(shard.rejects)
         found: list[Detection] = []
-        stream = localize_shard(self._localizer, shard, context.batch_size, rejects)
-        for item, features in stream:
-            for at in range(len(item.classes)):
-                found += self._detections(item, at, features)
-        reject_rows = REJECTS.build([vars(reject) for reject in rejects])
-        Parts(context.run, context.step, "rejects").place(shard.name).write_table(reject_rows)
-        table = _table(found, context.config)
-        Parts(context.run, context.step, "detections").place(shard.name).write_table(table)
-        return {"shard": shard.name, "images": len(shard.images) + len(shard.rejects)}
+        for batch in self._network.run(shard, rejects):
+            for number, item in enumerate(batch.items):
+                for at in range(len(item.classes)):
+                    found += self._detections(batch, number, at)
+        commit_shard(self._context.commit, shard, rejects, _table(found, self._context.config))
 
-    def _detections(self, item: LocalizedImage, at: int, features: Tensor) -> list[Detection]:
-        """Return the plain detection of a class and one for each rule."""
+    def _detections(self, batch: LocalizedBatch, number: int, at: int) -> list[Detection]:
+        """Return the plain detection of a class of an image, and one for each rule."""
+        item = batch.items[number]
         plain = item.maps[at]
         found = [Detection(item, at, "plain", plain, fallback=False)]
-        matcher = self._matcher(item.classes[at])
         config = self._context.config
-        # Neither rule looks at cells below both thresholds.
-        wanted = plain > min(config.floor, config.threshold)
-        share = matcher.object_share(features, wanted) if matcher else None
+        share = self._share(batch, number, item.classes[at], plain)
         for rule in dict.fromkeys(config.rules):
             grid = plain if share is None else refined(plain, share, rule, config)
             lost = share is None or not grid.any()
             found.append(Detection(item, at, rule, plain if lost else _scaled(grid), lost))
         return found
 
-    def _load_matcher(self, name: str) -> Matcher | None:
-        import torch
+    def _share(self, batch: LocalizedBatch, number: int, name: str, plain: Floats) -> Floats | None:
+        """Return the (h, w) share of *object* at each cell, or None for a class without any."""
+        matcher = self._matcher(name)
+        if matcher is None:
+            return None
+        # Neither rule looks at cells below both thresholds.
+        config = self._context.config
+        cells = np.argwhere(plain > min(config.floor, config.threshold))
+        share = np.zeros(plain.shape, np.float32)
+        vectors = self._project(batch.vectors([(number, cells)]))
+        share[cells[:, 0], cells[:, 1]] = matcher.object_share(vectors)
+        return share
 
+    def _load_matcher(self, name: str) -> Matcher | None:
         references = self._context.store.read(name)
-        device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         if references is None:
             return None
-        return Matcher(references, self._context.config.neighbors, device)
+        return Matcher(references, self._context.config.neighbors, self._network.device)
 
 
 def _scaled(grid: Floats) -> Floats:

@@ -9,8 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from raypipe.storage.location import Location
+from raypipe.storage.parts import Parts
 from raypipe.storage.regions import read_regions
-from raypipe.storage.run import Parts, Run
+from raypipe.storage.run import Run
 from raypipe.tables import ASSIGNMENTS, SPECTRA, matrix
 
 Floats = npt.NDArray[np.float32]

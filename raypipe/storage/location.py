@@ -7,7 +7,7 @@ import io
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raypipe.errors import InputError, RaypipeError
+from raypipe.errors import InputError, MissingError, RaypipeError
+from raypipe.storage import s3
 
 _PLAIN = "/!$&'()*+,;=:@~"  # what a URI's path may hold as it is (RFC 3986)
 
@@ -33,7 +34,7 @@ class Location:
         filesystem: The pyarrow filesystem.
         path: Path on it, without a scheme.
         scheme: What stands before the path in a URI; empty for the local disk.
-        query: What stands behind it, such as the endpoint of an own object store.
+        query: What stands behind it, such as the endpoint of a store other than AWS.
     """
 
     filesystem: fs.FileSystem
@@ -50,6 +51,10 @@ class Location:
         """
         if "://" not in uri:
             return cls(fs.LocalFileSystem(), str(Path(uri).expanduser().absolute()))
+        if uri.startswith("s3://"):
+            path, options = s3.parse(uri)
+            bucket = path.partition("/")[0]
+            return cls(s3.filesystem(options, bucket), path, "s3", options.query())
         try:
             filesystem, path = fs.FileSystem.from_uri(uri)
         except (pa.ArrowInvalid, OSError, ValueError) as error:
@@ -60,6 +65,12 @@ class Location:
         if isinstance(filesystem, fs.LocalFileSystem):
             return cls(filesystem, path)
         return cls(filesystem, path, uri.split("://", 1)[0], uri.partition("?")[2])
+
+    def __reduce__(self) -> tuple[Any, tuple[Any, ...]]:
+        # An S3 filesystem would take credentials along; each machine finds its own.
+        if self._is_s3:
+            return Location.of, (str(self),)
+        return Location, (self.filesystem, self.path, self.scheme, self.query)
 
     def __truediv__(self, name: str) -> Location:
         return replace(self, path=posixpath.join(self.path, name))
@@ -81,6 +92,14 @@ class Location:
         """Whether ordinary file functions can open the path."""
         return isinstance(self.filesystem, fs.LocalFileSystem)
 
+    @property
+    def _is_s3(self) -> bool:
+        return isinstance(self.filesystem, fs.S3FileSystem)
+
+    @property
+    def _options(self) -> s3.S3Options:
+        return s3.S3Options.of_query(self.query, str(self))
+
     def exists(self) -> bool:
         """Whether a file or a directory is there."""
         return bool(self._info().type != fs.FileType.NotFound)
@@ -95,16 +114,20 @@ class Location:
 
     def entries(self, *, recursive: bool = False) -> list[fs.FileInfo]:
         """Return what lies below, sorted by path; nothing if the directory is not there."""
-        selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
         with _explained(self, "listed"):
-            return sorted(self.filesystem.get_file_info(selector), key=lambda info: info.path)
+            if self._is_s3 and not recursive:
+                found = list(s3.children(self._options, self.path))
+            else:
+                selector = fs.FileSelector(self.path, recursive=recursive, allow_not_found=True)
+                found = self.filesystem.get_file_info(selector)
+        return sorted(found, key=lambda info: info.path)
 
     def files(self) -> Iterator[str]:
-        """Yield the path below here of every file at any depth, sorted, as they are found."""
+        """Yield the path below here of every file at any depth, folder by folder, as found."""
         depth = len(self.path.rstrip("/")) + 1
-        for info in self.entries(recursive=True):
-            if info.type == fs.FileType.File:
-                yield info.path[depth:]
+        with _explained(self, "listed"):
+            found = s3.descendants(self._options, self.path) if self._is_s3 else _descendants(self)
+            yield from (info.path[depth:] for info in found)
 
     def open(self) -> io.BufferedReader:
         """Open the file for reading here and there; the caller closes it.
@@ -127,6 +150,30 @@ class Location:
         """
         with _explained(self, "read"), self.filesystem.open_input_stream(self.path) as stream:
             return bytes(stream.read())
+
+    def read_range(self, offset: int, size: int) -> bytes:
+        """Return so many bytes from an offset, fewer where the file ends.
+
+        Raises:
+            InputError: If they cannot be read.
+        """
+        with _explained(self, "read"), self.filesystem.open_input_file(self.path) as file:
+            return bytes(file.read_at(max(min(size, file.size() - offset), 0), offset))
+
+    @contextlib.contextmanager
+    def open_parquet(self) -> Iterator[pq.ParquetFile]:
+        """Open a Parquet file to read some of its columns; errors on the way are explained.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        with (
+            _explained(self, "read"),
+            self.filesystem.open_input_file(self.path) as file,
+            # The columns of all row groups are fetched at a time: few and small, but far apart.
+            pq.ParquetFile(file, pre_buffer=True) as parquet,
+        ):
+            yield parquet
 
     def read_text(self) -> str:
         """Return the file's content as UTF-8 text.
@@ -194,6 +241,16 @@ class Location:
                 self.path, filesystem=self.filesystem, columns=columns, filters=where
             )
 
+    def count_rows(self) -> int:
+        """Return the number of rows of a Parquet file, from its footer.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+        with _explained(self, "read"):
+            metadata = pq.read_metadata(self.path, filesystem=self.filesystem)
+        return int(metadata.num_rows)
+
     def write_table(self, table: pa.Table, *, group: int | None = None) -> None:
         """Write a Parquet file whole, zstd-compressed.
 
@@ -208,6 +265,27 @@ class Location:
         pq.write_table(table, sink, compression="zstd", row_group_size=group)
         self.write_bytes(sink.getvalue())
 
+    def write_tables(self, tables: Sequence[pa.Table]) -> None:
+        """Write tables of one schema as one Parquet file, a row group each.
+
+        Raises:
+            InputError: If it cannot be written.
+        """
+        sink = pa.BufferOutputStream()
+        with pq.ParquetWriter(sink, tables[0].schema, compression="zstd") as writer:
+            for table in tables:
+                writer.write_table(table, row_group_size=max(table.num_rows, 1))
+        self.write_bytes(sink.getvalue())
+
+
+def _descendants(place: Location) -> Iterator[fs.FileInfo]:
+    """Yield every file below; only one folder's entries are held a level."""
+    for info in place.entries():
+        if info.type == fs.FileType.Directory:
+            yield from _descendants(replace(place, path=info.path))
+        elif info.type == fs.FileType.File:
+            yield info
+
 
 @contextlib.contextmanager
 def _explained(location: Location, verb: str) -> Iterator[None]:
@@ -217,14 +295,12 @@ def _explained(location: Location, verb: str) -> Iterator[None]:
     except RaypipeError:
         raise
     except FileNotFoundError:
-        raise InputError(f"{location}: not found", "check the path") from None
-    except PermissionError:
-        raise InputError(
-            f"{location}: no permission, it cannot be {verb}",
-            "change the permissions, or name another place",
-        ) from None
+        raise MissingError(f"{location}: not found", "check the path") from None
     except (OSError, pa.ArrowInvalid) as error:
-        if isinstance(error, OSError) and error.errno in {1, 13, 30}:  # EPERM, EACCES, EROFS
+        if location.scheme == "s3" and isinstance(error, OSError):
+            raise s3.refused(str(location), str(error), verb) from None
+        # EPERM, EACCES, EROFS
+        if isinstance(error, PermissionError) or getattr(error, "errno", 0) in {1, 13, 30}:
             raise InputError(
                 f"{location}: no permission, it cannot be {verb}",
                 "change the permissions, or name another place",

@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.storage.location import Location
-from raypipe.storage.run import Parts, Run
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Run
 from raypipe.tables import REGIONS, matrix
 
 

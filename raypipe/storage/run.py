@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -63,7 +63,8 @@ class Manifest:
     def identity(self) -> str:
         """What a later step depends on: the fingerprint, and the content where it may differ.
 
-        An index is made from a folder that others write to: the same settings can give another.
+        An index is made from a folder that others write to, and an extraction grows when rejects
+        are tried again: the same settings can give another content.
         """
         return self.fingerprint + str(self.details.get("content", ""))
 
@@ -111,19 +112,21 @@ class Run:
 
     Args:
         root: Where it lies. Nothing is created until a step writes.
+        partial: Read steps that are not finished: the shards that are there.
     """
 
-    def __init__(self, root: Location) -> None:
+    def __init__(self, root: Location, *, partial: bool = False) -> None:
         self.root = root
+        self.partial = partial
 
     @classmethod
-    def at(cls, uri: str) -> Run:
+    def at(cls, uri: str, *, partial: bool = False) -> Run:
         """Open the run at a path or URI; it need not exist yet.
 
         Raises:
             InputError: If the place is a file.
         """
-        run = cls(Location.of(uri))
+        run = cls(Location.of(uri), partial=partial)
         if run.root.exists() and not run.root.is_dir():
             raise InputError(f"{uri}: is a file, not a run directory", "name a directory")
         return run
@@ -142,7 +145,17 @@ class Run:
             InputError: If the manifest is damaged.
             ConfigError: If a newer raypipe wrote it.
         """
-        place = self.step(step) / "manifest.json"
+        return self._read_manifest(step, "manifest.json")
+
+    def begun(self, step: str) -> Manifest | None:
+        """Return what a step that is not finished said of itself when it began, or None.
+
+        Its identity is never that of the finished step: what is made from a part is stale then.
+        """
+        return None if self.manifest(step) else self._read_manifest(step, "begun.json")
+
+    def _read_manifest(self, step: str, name: str) -> Manifest | None:
+        place = self.step(step) / name
         if not place.exists():
             return None
         command = step.split("/", maxsplit=1)[0]
@@ -165,6 +178,8 @@ class Run:
     def require(self, step: str) -> Manifest:
         """Return the manifest of a step that must be finished, and so must what it was made from.
 
+        A partial run takes an unfinished step for what there is of it.
+
         Raises:
             InputError: If it is not, or if a step before it was done again since; the remedy names
                 the command.
@@ -172,14 +187,16 @@ class Run:
         manifest = self.manifest(step)
         command = f"raypipe {step.split('/', maxsplit=1)[0]} --run {self.root}"
         if manifest is None:
-            raise InputError(
-                f"{self.root}: step {step} has not been done", f"run `{command}` first"
-            )
+            begun = self.begun(step)
+            if begun is not None and self.partial:
+                return begun
+            state = "is not finished" if begun else "has not been done"
+            raise InputError(f"{self.root}: step {step} {state}", f"run `{command}` first")
         before = [name for name in _CHAIN if name in manifest.upstream]
         if step == "extract" and self.manifest("fit") is not None:
             before = ["fit"]  # fitted after extracting: the maps are of another head
         for name in before:
-            if self.require(name).fingerprint != manifest.upstream.get(name):
+            if self.require(name).identity != manifest.upstream.get(name):
                 raise InputError(
                     f"{self.root}: step {name} was done again after {step}", f"run `{command}`"
                 )
@@ -213,6 +230,22 @@ class Run:
         self, plan: Plan, counts: Mapping[str, int], details: Mapping[str, Any] | None = None
     ) -> Manifest:
         """Write a step's manifest; from now on the step counts as done."""
+        return self._write_manifest(plan, "manifest.json", counts, details or {})
+
+    def begin(self, plan: Plan, details: Mapping[str, Any] | None = None) -> None:
+        """Say that a step's tables are about to change, so that nobody reads a mixture.
+
+        Args:
+            plan: The step.
+            details: What a reader needs who is told to take an unfinished step.
+        """
+        (self.step(plan.step) / "manifest.json").delete()
+        unfinished = {"content": "-unfinished"} | dict(details or {})
+        self._write_manifest(plan, "begun.json", {}, unfinished)
+
+    def _write_manifest(
+        self, plan: Plan, name: str, counts: Mapping[str, int], details: Mapping[str, Any]
+    ) -> Manifest:
         manifest = Manifest(
             step=plan.step,
             fingerprint=plan.fingerprint,
@@ -222,16 +255,12 @@ class Run:
             seconds=round(time.monotonic() - plan.started, 3),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
             versions={"raypipe": __version__}
-            | {name: metadata.version(name) for name in _VERSIONED},
-            details=dict(details or {}),
+            | {library: metadata.version(library) for library in _VERSIONED},
+            details=dict(details),
         )
         content = json.dumps(asdict(manifest), indent=2) + "\n"
-        (self.step(plan.step) / "manifest.json").write_bytes(content.encode())
+        (self.step(plan.step) / name).write_bytes(content.encode())
         return manifest
-
-    def reopen(self, step: str) -> None:
-        """Take a step's manifest away before its tables change, so that nobody reads a mixture."""
-        (self.step(step) / "manifest.json").delete()
 
     def read(self, table: Table, *parts: str) -> pa.Table:
         """Return one file of a table, checked against its schema.
@@ -250,64 +279,3 @@ class Run:
         """Write one file of a table whole."""
         place = self.root / "/".join(parts)
         place.write_table(table.check(rows, str(place)))
-
-
-class Parts:
-    """The files of a step that come one a shard (or a class), named by shard and fingerprint.
-
-    A file's name follows from what went into it, so that a resumed step skips what is there and
-    never mixes two configurations.
-
-    Args:
-        run: The run directory.
-        plan: The step that writes them.
-        kind: Folder below the step's.
-    """
-
-    def __init__(self, run: Run, plan: Plan, kind: str) -> None:
-        self.folder = run.step(plan.step) / kind
-        self.suffix = f".{plan.fingerprint[:8]}.parquet"
-
-    @classmethod
-    def of(cls, run: Run, manifest: Manifest, kind: str) -> Parts:
-        """Return the parts that a finished step wrote."""
-        return cls(run, Plan(manifest.step, manifest.config, manifest.upstream), kind)
-
-    def place(self, name: str) -> Location:
-        """Return the file of a shard."""
-        return self.folder / f"{slug(name)}{self.suffix}"
-
-    def done(self) -> set[str]:
-        """Return the slugs of the shards whose file is there."""
-        return {
-            name.removesuffix(self.suffix)
-            for name in self.folder.names()
-            if name.endswith(self.suffix)
-        }
-
-    def read(self, table: Table, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """Yield every part, in the order of the names, checked against the schema.
-
-        Args:
-            table: What the parts must be.
-            columns: Columns to read; all by default.
-        """
-        for name in sorted(self.done()):
-            place = self.folder / f"{name}{self.suffix}"
-            found = place.read_table(columns=list(columns) if columns is not None else None)
-            yield table.check(found, str(place), columns)
-
-    def count(self, table: Table) -> int:
-        """Return the rows of all parts."""
-        return sum(part.num_rows for part in self.read(table, columns=table.schema.names[:1]))
-
-    def remove_others(self) -> int:
-        """Delete parts that another configuration left behind; return how many."""
-        others = [
-            name
-            for name in self.folder.names()
-            if name.endswith(".parquet") and not name.endswith(self.suffix)
-        ]
-        for name in others:
-            (self.folder / name).delete()
-        return len(others)

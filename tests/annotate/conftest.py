@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raypipe.storage.run import Parts, Plan, Run
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Plan, Run
 from raypipe.tables import ASSIGNMENTS, BOXES, CLASSES, CLUSTERS, IMAGES, MAPS, SPECTRA
 
 GRID = (8, 6)  # across, down

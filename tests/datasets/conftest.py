@@ -53,9 +53,7 @@ def stored(request, monkeypatch) -> Stored:
     return copy
 
 
-def tar_of(
-    *members: tuple[str, bytes] | tarfile.TarInfo, kind: int = tarfile.PAX_FORMAT
-) -> bytes:
+def tar_of(*members: tuple[str, bytes] | tarfile.TarInfo, kind: int = tarfile.PAX_FORMAT) -> bytes:
     """Return a tar of files, or of members without content."""
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w", format=kind) as tar:

@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from raypipe.config import RefineConfig
-from raypipe.storage.run import Parts, Plan, Run
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Plan, Run
 from raypipe.tables import BOXES, CLASSES, DETECTIONS, IMAGES
 
 WIDTH, HEIGHT = 40, 20

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.config import ExtractConfig
-from raypipe.datasets.decode import ShardImage
 from raypipe.extract.regions import quota, regions_of, sample
 from raypipe.extract.rows import map_table, region_table
+from raypipe.loading.shard import ShardImage
 from raypipe.localizers.shard import LocalizedImage
 from raypipe.tables import MAPS, REGIONS, matrix
 

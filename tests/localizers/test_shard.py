@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from raypipe.datasets.base import ClassRecord
-from raypipe.datasets.decode import DecodedShard, Reject, ShardImage
+from raypipe.loading.shard import DecodedShard, Reject, ShardImage
 from raypipe.localizers.base import Head
 from raypipe.localizers.cam import Cam
 from raypipe.localizers.gradcam import GradCam

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from raypipe.refine.references import ReferenceStore
+from raypipe.storage.parts import Parts
 from raypipe.storage.regions import region_files
-from raypipe.storage.run import Parts, Plan, Run
+from raypipe.storage.run import Plan, Run
 from raypipe.tables import ASSIGNMENTS, REGIONS, SPECTRA
 
 CENTRE = [0.5, 0.0, 0.0]

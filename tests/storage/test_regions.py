@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from raypipe.errors import InputError
+from raypipe.storage.parts import Parts
 from raypipe.storage.regions import read_regions, region_files
-from raypipe.storage.run import Parts, Plan, Run
+from raypipe.storage.run import Plan, Run
 from raypipe.tables import REGIONS
 
 

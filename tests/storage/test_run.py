@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from raypipe.errors import ConfigError, InputError
-from raypipe.storage.run import Parts, Plan, Run, fingerprint, slug
+from raypipe.storage.parts import Parts
+from raypipe.storage.run import Plan, Run, fingerprint, slug
 from raypipe.tables import EMBEDDINGS, REJECTS, SCHEMA_VERSION
 
 CONFIG: dict[str, Any] = {"threshold": 0.2, "localizer": {"name": "cam", "layer": "layer3"}}

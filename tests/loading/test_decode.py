@@ -12,7 +12,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from raypipe.datasets.decode import (
+from raypipe.loading.decode import (
     SEED,
     DecodedShard,
     ReadShard,

@@ -1,0 +1,68 @@
+"""Fewer dimensions for stored features: a fixed random projection.
+
+Cosines between features survive an orthogonal projection onto k random directions with a standard
+error of about 1 / sqrt(k) (Johnson & Lindenstrauss 1984), whatever the data: nothing is fitted, so
+every shard can be projected as it comes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from raypipe.storage.run import Run
+from raypipe.tables import PROJECTION, list_column, matrix
+
+
+def random_directions(size: int, dimensions: int, seed: int) -> npt.NDArray[np.float32]:
+    """Return orthonormal random directions.
+
+    Args:
+        size: d, of the features.
+        dimensions: k, wanted; 0 = all.
+        seed: Of the choice.
+
+    Returns:
+        (k, d) float32; (0, d) where nothing is to be reduced.
+    """
+    if not 0 < dimensions < size:
+        return np.empty((0, size), np.float32)
+    normal = np.random.default_rng(seed).standard_normal((size, dimensions))
+    return np.linalg.qr(normal)[0].T.astype(np.float32)
+
+
+def projection_table(directions: npt.NDArray[np.float32]) -> pa.Table:
+    """Return the PROJECTION rows."""
+    columns = {"direction": list_column(list(directions), np.float32)}
+    return pa.table(columns, schema=PROJECTION.schema)
+
+
+class Projection:
+    """Projects features as the extraction of a run did.
+
+    Args:
+        directions: (k, d) float32; no row = features stay as they are.
+        device: Where the features are.
+    """
+
+    def __init__(self, directions: npt.NDArray[np.float32], device: torch.device) -> None:
+        self._basis = torch.from_numpy(directions.T.copy()).to(device) if len(directions) else None
+
+    @classmethod
+    def of(cls, run: Run, device: torch.device) -> Projection:
+        """Return the projection that a run's regions were stored with."""
+        table = run.read(PROJECTION, "extract", "projection.parquet")
+        return cls(matrix(table["direction"]), device)
+
+    def __call__(self, vectors: Tensor) -> Tensor:
+        """Project (N, d) float32 and scale to length 1; a zero row stays zero.
+
+        Returns:
+            (N, k) float32.
+        """
+        unit = functional.normalize(vectors, dim=1)
+        return unit if self._basis is None else functional.normalize(unit @ self._basis, dim=1)
