@@ -7,6 +7,7 @@ docs/reference/test-data.md; by default `../shared/data` beside the checkout.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -39,3 +40,23 @@ def state_dict(name: str) -> Path:
         script = require_data_root() / "weights" / "to_state_dict.py"
         subprocess.run([sys.executable, script, place.parent], check=True, capture_output=True)
     return place
+
+
+def image_tree(count: int, folder: Path) -> Path:
+    """Lay out an ILSVRC tree of so many full-size images and return its root.
+
+    `ilsvrc_mini` has one image of full size for each of 500 classes, `<wnid>_0.JPEG`, of 110 KB on
+    average; they are repeated in turn under other names, as links, so that every class has as many.
+    """
+    source = require_data_root() / "ilsvrc_mini"
+    classes = source / "ILSVRC" / "Data" / "CLS-LOC" / "train"
+    found = sorted(classes.glob("n*/n*_0.JPEG"))
+    for number in range(count):
+        image = found[number % len(found)]
+        place = folder / "Data" / "CLS-LOC" / "train" / image.parent.name
+        place.mkdir(parents=True, exist_ok=True)
+        link = place / f"{image.parent.name}_{number // len(found):04d}.JPEG"
+        if not link.exists():
+            link.symlink_to(image)
+    shutil.copy(source / "LOC_synset_mapping.txt", folder)
+    return folder

@@ -21,7 +21,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.data import ROOT, require_data_root, state_dict
 from raypipe.evaluate.report import summary_table
-from raypipe.pipeline import Pipeline, resolve
+from raypipe.pipeline import Pipeline
+from raypipe.resolve import resolve
 
 
 def measure(run: Path, seed: int, network: str, address: str | None) -> dict[str, Any]:

@@ -156,6 +156,15 @@ class EvaluateConfig(Section):
     worst: PositiveInt = Field(8, description="worst and best cases shown in the report")
 
 
+class S3Config(Section):
+    """How to reach buckets; part of every s3:// URI that does not say it itself."""
+
+    endpoint: str = Field("", description="URL of a store other than AWS")
+    region: str = Field("", description="of the buckets; empty = as AWS tools are configured")
+    anonymous: bool = Field(False, description="send no credentials, for public buckets")
+    profile: str = Field("", description="of the AWS configuration file")
+
+
 class EngineConfig(Section):
     """Where and how wide the work runs; nothing here changes a result."""
 
@@ -194,6 +203,7 @@ class Settings(BaseSettings):
     simulate: SimulateConfig = SimulateConfig()
     refine: RefineConfig = RefineConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    s3: S3Config = S3Config()
     engine: EngineConfig = EngineConfig()
 
     @classmethod

@@ -22,8 +22,9 @@ from raypipe.errors import UsageError
 from raypipe.evaluate.measure import PLAIN, detection_rows
 from raypipe.evaluate.pictures import blended, pick, read_photo
 from raypipe.loading.decode import decode
-from raypipe.pipeline import Pipeline, resolve
+from raypipe.pipeline import Pipeline
 from raypipe.progress import say
+from raypipe.resolve import resolve
 from raypipe.storage.images import read_images
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts

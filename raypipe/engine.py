@@ -197,12 +197,17 @@ class Engine:
             rows = rows.map(_Reading(read), num_cpus=_READER_CPUS)
         # 3. The network: actors, a whole shard a call.
         threads = 1 if self.on_gpu else self.config.cpus_per_actor
+        size = min(self.actors, shards.num_rows)
+        calls = _CALLS_ON_GPU if self.on_gpu else _CALLS_ON_CPU
+        if shards.num_rows < 2 * calls * size:
+            calls = 1  # the actor that is up first would take what the others could do
         summaries = rows.map(
             cast("Callable[[Row], Row]", _Guarded),  # Ray builds classes itself; its type lacks it
             fn_constructor_args=(worker, context, None if self.on_gpu else read, threads),
             compute=ray.data.ActorPoolStrategy(
-                size=min(self.actors, shards.num_rows),
-                max_concurrent_calls_per_actor=_CALLS_ON_GPU if self.on_gpu else _CALLS_ON_CPU,
+                size=size,
+                max_tasks_in_flight_per_actor=calls,
+                max_concurrent_calls_per_actor=calls,
                 enable_true_multi_threading=True,
             ),
             num_gpus=self.config.gpus_per_actor if self.on_gpu else 0,

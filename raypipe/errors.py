@@ -65,6 +65,10 @@ class MissingError(InputError):
     """An input is not there."""
 
 
+class StoreError(InputError):
+    """A store refuses or cannot be reached; the fault is not the input's."""
+
+
 class LabelError(InputError):
     """Labels that do not fit the clusters they are meant for."""
 

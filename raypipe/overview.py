@@ -4,10 +4,40 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 
 from raypipe.errors import RaypipeError
-from raypipe.pipeline import Pipeline, located
-from raypipe.storage.run import Plan, Run, State
+from raypipe.pipeline import Pipeline
+from raypipe.resolve import located
+from raypipe.storage.commit import ShardCommit
+from raypipe.storage.images import read_shards
+from raypipe.storage.run import Plan, Run, State, slug
+
+_RECENT = timedelta(minutes=5)
+"""How far back a rate looks: long enough for several shards, short enough to show a stall."""
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far an unfinished step is, from the files it has committed; also of another process.
+
+    Attributes:
+        shards: Shards committed.
+        shards_left: Shards that are not.
+        images: Images in committed shards, rejects included.
+        images_left: Images in the others.
+        rejects: Images rejected so far.
+        rate: Images a second over the last five minutes, or since the step began.
+        idle: Seconds since the last commit.
+    """
+
+    shards: int
+    shards_left: int
+    images: int
+    images_left: int
+    rejects: int
+    rate: float
+    idle: float
 
 
 @dataclass(frozen=True)
@@ -20,6 +50,7 @@ class StepState:
         reasons: Why it is stale, or what it waits for.
         counts: Of the last finished execution.
         seconds: It took.
+        progress: Of an unfinished execution.
     """
 
     name: str
@@ -27,6 +58,7 @@ class StepState:
     reasons: list[str]
     counts: dict[str, int]
     seconds: float
+    progress: Progress | None = None
 
 
 def states(pipeline: Pipeline) -> Iterator[StepState]:
@@ -41,7 +73,39 @@ def states(pipeline: Pipeline) -> Iterator[StepState]:
             # The step's plan needs a step that is not there: it has to wait for it.
             yield StepState(name, "waiting", [error.message], counts, seconds)
             continue
-        yield StepState(name, state, reasons, counts, seconds)
+        progress = _progress(pipeline, name) if state == "partial" else None
+        yield StepState(name, state, reasons, counts, seconds, progress)
+
+
+def _progress(pipeline: Pipeline, name: str) -> Progress | None:
+    """Return how far a step is that works shard by shard."""
+    from raypipe.extract.flow import OUTPUTS as EXTRACT
+    from raypipe.fit.flow import OUTPUTS as FIT
+    from raypipe.refine.flow import OUTPUTS as REFINE
+
+    run, step = pipeline.run, name.partition("/")[0]
+    outputs = {"fit": FIT, "extract": EXTRACT, "refine": REFINE}.get(step)
+    begun = run.begun(name)
+    if begun is None or outputs is None:
+        return None
+    index_set = pipeline.target_set if step == "refine" else pipeline.settings.dataset.split
+    commit = ShardCommit(run, Plan(name, begun.config, begun.upstream), outputs)
+    sizes = {slug(row["shard"]): row["images"] for row in read_shards(run, index_set).to_pylist()}
+    written = commit.parts(outputs[-1].table).written()
+    now = datetime.now(UTC)
+    since = max(now - _RECENT, datetime.fromisoformat(begun.created))
+    recent = sum(sizes.get(shard, 0) for shard, when in written.items() if when >= since)
+    images = sum(sizes.get(shard, 0) for shard in written)
+    last = max(written.values(), default=datetime.fromisoformat(begun.created))
+    return Progress(
+        shards=len(written),
+        shards_left=len(sizes) - len(written),
+        images=images,
+        images_left=sum(sizes.values()) - images,
+        rejects=commit.rejects.count(),
+        rate=round(recent / max((now - since).total_seconds(), 1.0), 2),
+        idle=round(max((now - last).total_seconds(), 0.0), 1),
+    )
 
 
 def following(pipeline: Pipeline) -> str:
@@ -74,7 +138,7 @@ def _plans(pipeline: Pipeline) -> list[tuple[str, Callable[[], Plan]]]:
     from raypipe.refine import flow as refine
 
     run, settings, target = pipeline.run, pipeline.settings, pipeline.target_set
-    dataset = located(settings.dataset)
+    dataset = located(settings.dataset, settings.s3)
     plans: list[tuple[str, Callable[[], Plan]]] = [
         (f"index/{dataset.split}", lambda: index.plan(dataset, dataset.split)),
         ("extract", lambda: extract.plan(run, settings)),

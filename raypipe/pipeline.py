@@ -11,70 +11,13 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
 from typing import Any
 
-from raypipe import config, plugins
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
 from raypipe.errors import InputError, TooManyRejectsError
 from raypipe.progress import interrupted, say
+from raypipe.resolve import located, remember
 from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, slug
-
-_SAVED = "settings.json"
-_REMEMBERED = {
-    "index": ("dataset",),
-    "fit": ("dataset", "localizer", "fit"),
-    "extract": ("dataset", "localizer", "extract"),
-    "cluster": ("cluster",),
-    "sheets": ("sheets",),
-    "refine": ("refine",),
-    "evaluate": ("evaluate",),
-}
-"""Sections that a run remembers once a step has succeeded with them: a mistyped flag is not kept.
-A target is named anew by each command that has one, and the engine changes no result."""
-
-
-def resolve(file: str | None, flags: dict[str, Any]) -> tuple[Run, Settings]:
-    """Return the run and its settings: what the run remembers, unless something else says more.
-
-    Args:
-        file: A TOML run file, or None.
-        flags: Nested values from the command line.
-
-    Raises:
-        ConfigError: If a value does not fit.
-        InputError: If no run is named and there is not exactly one below `runs/`.
-    """
-    first = config.load(file, flags)
-    names_dataset = bool(file) or "name" in flags.get("dataset", {})
-    run = Run.at(first.run or _default_run(first, names_dataset=names_dataset))
-    return run, config.load(file, flags, _saved(run))
-
-
-def _saved(run: Run) -> dict[str, Any]:
-    """Return the settings that a run remembers."""
-    place = run.root / _SAVED
-    try:
-        found: dict[str, Any] = json.loads(place.read_text()) if place.exists() else {}
-    except json.JSONDecodeError as error:
-        raise InputError(
-            f"{place}: not JSON ({error})", "delete it and name the flags again"
-        ) from None
-    return found
-
-
-def _default_run(settings: Settings, *, names_dataset: bool) -> str:
-    """Return runs/<dataset>, or the only run there is."""
-    if names_dataset:
-        return f"runs/{settings.dataset.name}"
-    runs = [
-        entry.path
-        for entry in Location.of("runs").entries()
-        if (Location.of(entry.path) / _SAVED).exists()
-    ]
-    if len(runs) == 1:
-        return str(runs[0])
-    found = f"there are {', '.join(runs)}" if runs else "there is none below runs/"
-    raise InputError(f"which run? {found}", "pass --run, or --dataset to start one")
 
 
 class Pipeline:
@@ -162,6 +105,51 @@ class Pipeline:
         return self._do(
             flow.plan(self.run, self.settings, target, verdicts),
             lambda: flow.execute(self.run, self.settings, self.engine, target, verdicts),
+        )
+
+    def retry(self, step: str) -> Manifest:
+        """Try the rejects of a finished step again, and nothing else.
+
+        Args:
+            step: fit, extract or refine.
+
+        Raises:
+            InputError: If the step is not finished with the present settings.
+        """
+        plan, execute = self._retriable(step)
+        state, reasons = self.run.state(plan)
+        done = self.run.manifest(plan.step)
+        if done is None or state != "done":
+            why = f" ({'; '.join(reasons)})" if reasons else ""
+            raise InputError(
+                f"{self.run}: step {plan.step} is {state}{why}, so there is nothing to retry",
+                f"run `raypipe {step} --run {self.run}`",
+            )
+        if not done.counts["rejects"]:
+            say(f"{plan.step}: no rejects, nothing to retry")
+            return done
+        say(f"{plan.step}: trying {done.counts['rejects']:,} rejects again")
+        manifest = execute()
+        recovered = done.counts["rejects"] - manifest.counts["rejects"]
+        say(f"{plan.step}: {recovered:,} recovered, {_counted(manifest.counts)}")
+        self._check_rejects(manifest)
+        return manifest
+
+    def _retriable(self, step: str) -> tuple[Plan, Callable[[], Manifest]]:
+        """Return the plan of a step, and how its rejects are tried again."""
+        from raypipe.extract import flow as extract
+        from raypipe.fit import flow as fit
+        from raypipe.refine import flow as refine
+
+        run, settings, target = self.run, self.settings, self.target_set
+        if step == "refine":
+            verdicts = self.verdicts()
+            return refine.plan(run, settings, target, verdicts), lambda: refine.execute(
+                run, settings, self.engine, target, verdicts, retry=True
+            )
+        flow = fit if step == "fit" else extract
+        return flow.plan(run, settings), lambda: flow.execute(
+            run, settings, self.engine, retry=True
         )
 
     def evaluate(self) -> Manifest:
@@ -258,7 +246,7 @@ class Pipeline:
     ) -> Manifest:  # fmt: skip
         from raypipe.datasets import index
 
-        dataset = located(dataset)
+        dataset = located(dataset, self.settings.s3)
         plan = index.plan(dataset, target, searched)
         return self._do(plan, lambda: index.execute(self.run, dataset, plan, known), asked=asked)
 
@@ -296,7 +284,7 @@ class Pipeline:
             if plan.step not in self._told:
                 self._told.add(plan.step)
                 say(f"{plan.step}: done already, {_counted(done.counts)}")
-            self._remember(plan.step)
+            remember(self.run, self.settings, plan.step)
             self._check_rejects(done)
             return done
         if state == "stale":
@@ -310,7 +298,7 @@ class Pipeline:
         if interrupted.is_set():
             raise KeyboardInterrupt
         self._told.add(plan.step)
-        self._remember(plan.step)
+        remember(self.run, self.settings, plan.step)
         say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
         self._check_rejects(manifest)
         return manifest
@@ -325,38 +313,6 @@ class Pipeline:
                 f"the reasons are in {self.run.step(manifest.step)}/rejects; "
                 "--set engine.max_reject_share=1 accepts it",
             )
-
-    def _remember(self, step: str) -> None:
-        """Keep the sections that a step was done with."""
-        if step.startswith("index/") and step != f"index/{self.settings.dataset.split}":
-            return
-        place = self.run.root / _SAVED
-        saved = _saved(self.run)
-        for section in _REMEMBERED[step.split("/", maxsplit=1)[0]]:
-            saved[section] = _absolute(getattr(self.settings, section).model_dump(mode="json"))
-        place.write_bytes((json.dumps(saved, indent=2) + "\n").encode())
-
-
-def _absolute(section: dict[str, Any]) -> dict[str, Any]:
-    """Return a section with its paths absolute, so that the run can be used from anywhere."""
-    from raypipe.localizers.weights import is_file
-
-    for name in ("root", "class_file", "network_classes", "mapping", "weights"):
-        path = section.get(name)
-        if path and (name != "weights" or is_file(path)):
-            section[name] = str(Location.of(path))
-    return section
-
-
-def located(dataset: DatasetConfig) -> DatasetConfig:
-    """Return the dataset with its root found and absolute.
-
-    Raises:
-        ConfigError: If the plug-in is unknown or no root is given.
-    """
-    plugins.find("raypipe.datasets", dataset.name)  # an unknown name is the first thing to say
-    root = config.dataset_root(dataset.name, dataset.root)
-    return dataset.model_copy(update={"root": str(Location.of(root))})
 
 
 def _counted(counts: dict[str, int]) -> str:

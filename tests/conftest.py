@@ -7,13 +7,14 @@ import secrets
 import subprocess
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from benchmarks import data
 from raypipe.cli import main
+from tests.s3 import ELSEWHERE, ENVIRONMENT, Proxy, Store, proxied, serving
 
 # Ray would write a token of its own into the home directory.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -73,3 +74,27 @@ def process() -> RunCli:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def s3_server() -> Iterator[Store]:
+    """An S3 server; what talks to it needs the environment that `s3` sets."""
+    with serving() as store:
+        yield store
+
+
+@pytest.fixture
+def s3(s3_server: Store, monkeypatch: pytest.MonkeyPatch) -> Store:
+    """An S3 server, and credentials for it in the environment."""
+    for name in ELSEWHERE:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
+    return s3_server
+
+
+@pytest.fixture
+def proxy(s3: Store) -> Iterator[Proxy]:
+    """A proxy in front of the S3 server, which can make trouble and counts requests."""
+    with proxied(s3) as proxy:
+        yield proxy

@@ -96,7 +96,8 @@ def test_an_unknown_variable_of_a_section_is_refused(monkeypatch) -> None:
         ("extract", "regions_per_class", 0), ("cluster", "neighbors", 0), ("fit", "c", 0),
         ("refine", "gamma", 0), ("refine", "rules", []), ("refine", "rules", ["plain"]),
         ("localizer", "precision", "float16"), ("dataset", "limit", -1),
-        ("dataset", "shard_size", 0), ("engine", "batch_size", 0), ("engine", "cpus", -1),
+        ("dataset", "shard_size", 0), ("engine", "batch_size", -1), ("engine", "cpus", -1),
+        ("engine", "cpus_per_actor", 0), ("extract", "dimensions", -1),
     ],
 )  # fmt: skip
 def test_a_value_out_of_range_is_refused_by_name(section, name, value) -> None:

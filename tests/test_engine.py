@@ -2,29 +2,38 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import ray
+import torch
 from PIL import Image
 
 from raypipe.config import EngineConfig
-from raypipe.engine import Engine, ShardWorker, connected
+from raypipe.engine import Engine, ShardWorker, _Guarded, _Reading, connected
 from raypipe.errors import (
     ClusterUnavailableError,
     ConfigError,
     InputError,
     LabelError,
+    MissingError,
     RaypipeError,
+    from_json,
 )
-from raypipe.loading.shard import DecodedShard, ReadShard
-from raypipe.tables import IMAGES
+from raypipe.loading.shard import DecodedShard, ReadShard, commit_shard
+from raypipe.storage.commit import Output, ShardCommit
+from raypipe.storage.images import ShardReader, read_shards
+from raypipe.storage.run import Plan, Run
+from raypipe.tables import EMBEDDINGS
+from tests.indexed import PART, write_index
 
 CPUS = 2
+THREADS = torch.get_num_threads()  # of this process, which other tests use, too
 
 
 @pytest.fixture(scope="module")
@@ -116,74 +125,157 @@ def test_a_task_that_wants_more_cpus_than_there_are_still_runs(engine) -> None:
 # -- shards ---------------------------------------------------------------------------------------
 
 
-class Counter(ShardWorker):
-    """Writes down which images of a shard it saw."""
+class Widths(ShardWorker):
+    """Commits the width of each image, and writes down which shards it was given."""
 
-    def __init__(self, context: Path) -> None:
-        self._folder = context
+    def __init__(self, context: ShardCommit) -> None:
+        self._commit = context
 
-    def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        shard = DecodedShard.from_row(row)
+    def __call__(self, shard: DecodedShard) -> None:
         if shard.name == "bad":
             raise InputError("a bad shard", "mend it")
-        seen = {"images": [image.image_id for image in shard.images],
-                "rejects": [reject.reason for reject in shard.rejects],
-                "shape": shard.pixels.shape}  # fmt: skip
-        with (self._folder / shard.name).open("a") as file:
-            file.write(json.dumps(seen) + "\n")
-        return {"images": len(shard.images) + len(shard.rejects)}
+        with Path(self._commit.run.root.path, "calls").open("a") as file:
+            file.write(f"{shard.name} {','.join(sorted(shard.image_ids))}\n")
+        rows = [{"image_id": image.image_id, "embedding": [image.width]} for image in shard.images]
+        commit_shard(self._commit, shard, shard.rejects, EMBEDDINGS.build(rows))
 
 
-def index(folder: Path, shards: dict[str, int]):
-    rows = []
-    for shard, count in shards.items():
-        for at in range(count):
-            path = folder / f"{shard}-{at}.png"
-            Image.new("RGB", (8, 8)).save(path)
-            rows.append({"image_id": path.name, "uri": str(path), "classes": [], "ordinals": [],
-                         "mask_uri": None, "shard": shard})  # fmt: skip
-    return IMAGES.build(rows)
-
-
-def test_every_shard_that_is_not_done_is_worked_on_once(engine, tmp_path) -> None:
-    images = index(tmp_path, {"s1": 3, "s2": 1, "s3": 2, "s4": 2})
-    (tmp_path / "s3-1.png").write_bytes(b"")
-    out = tmp_path / "out"
-    out.mkdir()
-    engine.shards("counting", images, {"s2"}, ReadShard(16, 1000), Counter, out)
-    seen = {path.name: path.read_text().splitlines() for path in out.iterdir()}
-    assert set(seen) == {"s1", "s3", "s4"}
-    assert all(len(lines) == 1 for lines in seen.values())
-    assert json.loads(seen["s1"][0]) == {
-        "images": ["s1-0.png", "s1-1.png", "s1-2.png"], "rejects": [], "shape": [3, 16, 16, 3],
-    }  # fmt: skip
-    assert json.loads(seen["s3"][0])["rejects"] == ["empty"]
-
-
-def test_nothing_left_needs_no_worker(engine, tmp_path) -> None:
-    images = index(tmp_path, {"s1": 1})
-    engine.shards("counting", images, {"s1"}, ReadShard(16, 1000), Counter, tmp_path / "no")
-
-
-def test_an_error_of_a_worker_keeps_its_remedy(engine, tmp_path) -> None:
-    images = index(tmp_path, {"bad": 1})
-    with pytest.raises(InputError, match="a bad shard") as caught:
-        engine.shards("counting", images, (), ReadShard(16, 1000), Counter, tmp_path)
-    assert caught.value.remedy == "mend it"
-
-
-class Unbuildable(Counter):
+class Unbuildable(Widths):
     """Cannot find what it needs on its machine."""
 
-    def __init__(self, context: Path) -> None:
+    def __init__(self, context: ShardCommit) -> None:
         raise ConfigError("no weights here", "put them there")
 
 
-def test_an_error_while_a_worker_is_built_keeps_its_remedy(engine, tmp_path) -> None:
-    images = index(tmp_path, {"s1": 1})
+@dataclass
+class World:
+    """An indexed set, and what is committed of it."""
+
+    folder: Path
+    shards: pa.Table
+    commit: ShardCommit
+    read: ReadShard
+
+    def do(self, shard: str) -> None:
+        """Work on a shard here, before the engine does."""
+        Widths(self.commit)(self.read.decoded({"shard": shard, "part": PART}))
+        self.calls()
+
+    def calls(self) -> list[str]:
+        """Return which shards were worked on since the last look, and the images of each."""
+        place = self.folder / "run" / "calls"
+        lines = place.read_text().splitlines() if place.exists() else []
+        place.write_text("")
+        return sorted(lines)
+
+    def drawn(self, name: str, width: int = 8) -> None:
+        Image.new("RGB", (width, 8)).save(self.folder / name)
+
+    def widths(self) -> dict[str, float]:
+        table = pa.concat_tables(self.commit.parts(EMBEDDINGS).read(EMBEDDINGS))
+        return {row["image_id"]: row["embedding"][0] for row in table.to_pylist()}
+
+
+@pytest.fixture
+def world(tmp_path) -> Callable[..., World]:
+    """Index shards of images that are so wide; one of width 0 is not there."""
+
+    def make(**shards: tuple[int, ...]) -> World:
+        run = Run.at(str(tmp_path / "run"))
+        rows = [{"image_id": f"{shard}-{at}", "uri": str(tmp_path / f"{shard}-{at}.png"),
+                 "classes": [], "ordinals": [], "mask_uri": None, "shard": shard}
+                for shard, widths in shards.items() for at in range(len(widths))]  # fmt: skip
+        write_index(run, "train", rows)
+        commit = ShardCommit(run, Plan("fit", {}, {}), (Output(EMBEDDINGS, ("image_id",)),))
+        read = ReadShard(ShardReader.of(run, "train"), 16, 1000)
+        made = World(tmp_path, read_shards(run, "train"), commit, read)
+        for shard, widths in shards.items():
+            for at, width in enumerate(widths):
+                if width:
+                    made.drawn(f"{shard}-{at}.png", width)
+        return made
+
+    return make
+
+
+def run_shards(engine: Engine, world: World, worker: type[ShardWorker] = Widths, **more) -> None:
+    engine.shards("measuring", world.shards, world.commit, world.read, worker, world.commit, **more)
+
+
+def test_every_shard_that_is_not_done_is_worked_on_once(engine, world) -> None:
+    made = world(s1=(5, 6, 7), s2=(8, 0), s3=(0, 9), s4=(4,))
+    made.do("s2")
+    made.drawn("s2-1.png")  # it is there now, but nobody asked for a retry
+    run_shards(engine, made)
+    assert made.calls() == ["s1 s1-0,s1-1,s1-2", "s3 s3-0,s3-1", "s4 s4-0"]
+    assert made.widths() == {"s1-0": 5, "s1-1": 6, "s1-2": 7, "s2-0": 8, "s3-1": 9, "s4-0": 4}
+    assert sorted(made.commit.rejected()["image_id"].to_pylist()) == ["s2-1", "s3-0"]
+
+
+def test_a_retry_works_on_the_rejects_of_committed_shards_only(engine, world) -> None:
+    made = world(s1=(5, 0, 0), s2=(6,), s3=(0, 7))
+    made.do("s1")
+    made.do("s2")
+    made.drawn("s1-1.png", 3)
+    run_shards(engine, made, retry=True)
+    # s2 has no rejects; those of s3 were found by the same command, a moment ago.
+    assert made.calls() == ["s1 s1-1,s1-2", "s3 s3-0,s3-1"]
+    assert made.widths() == {"s1-0": 5, "s1-1": 3, "s2-0": 6, "s3-1": 7}
+    assert sorted(made.commit.rejected()["image_id"].to_pylist()) == ["s1-2", "s3-0"]
+
+
+def test_nothing_left_needs_no_worker(engine, world) -> None:
+    made = world(s1=(5, 6))
+    made.do("s1")
+    run_shards(engine, made, Unbuildable)
+    run_shards(engine, made, Unbuildable, retry=True)
+
+
+def test_an_error_of_a_worker_keeps_its_remedy(engine, world) -> None:
+    with pytest.raises(InputError, match="a bad shard") as caught:
+        run_shards(engine, world(bad=(5,)))
+    assert caught.value.remedy == "mend it"
+
+
+def test_an_error_while_a_worker_is_built_keeps_its_remedy(engine, world) -> None:
     with pytest.raises(ConfigError, match="no weights here") as caught:
-        engine.shards("counting", images, (), ReadShard(16, 1000), Unbuildable, tmp_path)
+        run_shards(engine, world(s1=(5,)), Unbuildable)
     assert (caught.value.remedy, caught.value.exit_code) == ("put them there", 3)
+
+
+def test_an_error_of_a_reader_keeps_its_remedy(engine, world) -> None:
+    made = world(s1=(5,))
+    made.read.images.parts.place(PART).delete()
+    with pytest.raises(MissingError, match=f"{PART}.*: not found") as caught:
+        run_shards(engine, made)
+    assert caught.value.remedy == "check the path"
+
+
+# For GPUs, tasks read and actors compute; between them a shard is a row.
+
+
+def row_of(shard: str) -> dict[str, str]:
+    return {"shard": shard, "part": PART}
+
+
+def test_a_shard_that_a_task_decoded_is_the_same_shard(world) -> None:
+    made = world(s1=(5, 0, 7))
+    row = _Reading(made.read)(row_of("s1"))
+    assert set(row) == {"shard", "facts", "pixels", "error"}
+    assert _Guarded(Widths, made.commit, None, THREADS)(row) == {"images": 3, "error": ""}
+    assert made.widths() == {"s1-0": 5, "s1-2": 7}
+    assert made.commit.rejected()["image_id"].to_pylist() == ["s1-1"]
+
+
+def test_an_error_of_a_task_goes_past_the_network(world) -> None:
+    made = world(s1=(5,))
+    made.read.images.parts.place(PART).delete()
+    row = _Reading(made.read)(row_of("s1"))
+    summary = _Guarded(Widths, made.commit, None, THREADS)(row)
+    assert made.calls() == []
+    error = from_json(summary["error"])
+    assert isinstance(error, MissingError)
+    assert error.remedy == "check the path"
 
 
 # -- how wide -------------------------------------------------------------------------------------
@@ -192,6 +284,8 @@ def test_an_error_while_a_worker_is_built_keeps_its_remedy(engine, tmp_path) -> 
 @pytest.mark.parametrize(
     ("cpus", "gpus", "config", "actors"),
     [(1, 0, {}, 1), (0.5, 0, {}, 1), (4, 0, {}, 4), (4, 0, {"actors": 3}, 3), (8, 2, {}, 2),
+     (4, 0, {"cpus_per_actor": 2}, 2), (3, 0, {"cpus_per_actor": 2}, 1),
+     (1, 0, {"cpus_per_actor": 4}, 1), (8, 1, {"cpus_per_actor": 2}, 1),
      (8, 2, {"gpus_per_actor": 0.5}, 4), (8, 1, {"gpus_per_actor": 2}, 1),
      (8, 2, {"gpus_per_actor": 0}, 8)],
 )  # fmt: skip

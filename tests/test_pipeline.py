@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from raypipe.errors import InputError, TooManyRejectsError
-from raypipe.pipeline import Pipeline, resolve
+from raypipe.pipeline import Pipeline
+from raypipe.resolve import resolve
 from raypipe.storage.run import Plan, Run
 
 

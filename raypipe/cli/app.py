@@ -16,6 +16,7 @@ from raypipe.cli import (
     index,
     labels,
     refine,
+    retry,
     run,
     sheets,
     status,
@@ -61,6 +62,7 @@ for _command, _panel, _example in (
     (refine.refine, _STEPS, "raypipe refine --images new_photos --classes boat"),
     (evaluate.evaluate, _STEPS, "raypipe evaluate --split val"),
     (run.run, _WHOLE, "raypipe run jobs/voc2012.toml"),
+    (retry.retry, _WHOLE, "raypipe retry --run runs/ilsvrc"),
     (status.status, _WHOLE, "raypipe status --run runs/voc"),
 ):
     app.command(epilog=f"Example: `{_example}`", rich_help_panel=_panel)(_command)

@@ -22,11 +22,19 @@ def cluster(
     address: options.Address = None,
     cpus: options.Cpus = None,
     fresh: options.Fresh = False,
+    partial: options.Partial = False,
     as_json: options.Json = False,
 ) -> None:
     """Cluster each class's regions; the number of clusters comes from the spectrum."""
     sections = {"cluster": {"max_clusters": max_clusters, "neighbors": neighbors}}
     with options.pipeline(
-        run, config, sets, address=address, cpus=cpus, fresh=fresh, sections=sections
+        run,
+        config,
+        sets,
+        address=address,
+        cpus=cpus,
+        fresh=fresh,
+        partial=partial,
+        sections=sections,
     ) as pipeline:
         options.report(pipeline.cluster(), as_json=as_json)

@@ -46,13 +46,23 @@ Fresh = Annotated[
     bool,
     typer.Option("--fresh", help="Do the step again from the start.", rich_help_panel=_WHERE),
 ]
+Partial = Annotated[
+    bool,
+    typer.Option(
+        "--partial", help="Take unfinished steps for what there is of them.", rich_help_panel=_WHERE
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print the result as JSON.", rich_help_panel=_WHERE)
 ]
 
 Dataset = Annotated[
     str | None,
-    typer.Option("--dataset", help="imagefolder, voc, ilsvrc or toyworld.", rich_help_panel=_DATA),
+    typer.Option(
+        "--dataset",
+        help="imagefolder, voc, ilsvrc, webdataset, parquet, manifest or toyworld.",
+        rich_help_panel=_DATA,
+    ),
 ]
 Root = Annotated[
     str | None,
@@ -121,6 +131,7 @@ def pipeline(
     address: str | None = None,
     cpus: int | None = None,
     fresh: bool = False,
+    partial: bool = False,
     sections: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Pipeline:
     """Put a command's options together; options that were not given change nothing.
@@ -132,9 +143,11 @@ def pipeline(
         address: Ray cluster.
         cpus: Logical CPUs of a local cluster.
         fresh: Do the step again.
+        partial: Take unfinished steps for what there is of them.
         sections: The command's own options, by section.
     """
-    from raypipe.pipeline import Pipeline, resolve
+    from raypipe.pipeline import Pipeline
+    from raypipe.resolve import resolve
 
     flags: dict[str, Any] = {} if run is None else {"run": run}
     given = dict(sections or {}) | {"engine": {"address": address, "cpus": cpus}}
@@ -144,7 +157,7 @@ def pipeline(
             flags[section] = kept
     for item in sets or ():
         _set(flags, item)
-    found, settings = resolve(config, flags)
+    found, settings = resolve(config, flags, partial=partial)
     return Pipeline(found, settings, fresh=fresh)
 
 

@@ -33,6 +33,7 @@ def refine(
     address: options.Address = None,
     cpus: options.Cpus = None,
     fresh: options.Fresh = False,
+    partial: options.Partial = False,
     as_json: options.Json = False,
 ) -> None:
     """Refine the maps of any images, also such that no step has seen.
@@ -50,7 +51,14 @@ def refine(
     }
     sections = {"target": target, "refine": {"rules": rule or None}}
     with options.pipeline(
-        run, config, sets, address=address, cpus=cpus, fresh=fresh, sections=sections
+        run,
+        config,
+        sets,
+        address=address,
+        cpus=cpus,
+        fresh=fresh,
+        partial=partial,
+        sections=sections,
     ) as pipeline:
         manifest = pipeline.refine()
         say(f"detections are in {pipeline.run.step(manifest.step)}/detections")

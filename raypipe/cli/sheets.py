@@ -20,12 +20,20 @@ def sheets(
     address: options.Address = None,
     cpus: options.Cpus = None,
     fresh: options.Fresh = False,
+    partial: options.Partial = False,
     as_json: options.Json = False,
 ) -> None:
     """Draw a contact sheet a class: its clusters, to be judged at a glance."""
     sections = {"sheets": {"tiles": tiles}}
     with options.pipeline(
-        run, config, sets, address=address, cpus=cpus, fresh=fresh, sections=sections
+        run,
+        config,
+        sets,
+        address=address,
+        cpus=cpus,
+        fresh=fresh,
+        partial=partial,
+        sections=sections,
     ) as pipeline:
         manifest = pipeline.sheets()
         say(f"open {pipeline.run.step('sheets')}/index.html")

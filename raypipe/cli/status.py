@@ -4,10 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
+from typing import TYPE_CHECKING
 
 import typer
 
 from raypipe.cli import options
+
+if TYPE_CHECKING:
+    from raypipe.overview import Progress
+
+
+def _so_far(progress: Progress) -> str:
+    """Return what an unfinished step has done, in words."""
+    left = f", {progress.images_left / progress.rate:,.0f} s left" if progress.rate else ""
+    return (
+        f"{progress.shards:,} shards done, {progress.shards_left:,} left; "
+        f"{progress.images:,} images, {progress.rejects:,} rejected; "
+        f"{progress.rate:,.1f} images a second{left}; last shard {progress.idle:,.0f} s ago"
+    )
 
 
 def status(
@@ -31,6 +45,8 @@ def status(
     colours = {"done": "green", "stale": "yellow", "partial": "yellow"}
     for item in states:
         counts = ", ".join(f"{count:,} {name}" for name, count in item.counts.items())
+        if item.progress:
+            counts = _so_far(item.progress)
         colour = colours.get(item.state, "dim")
         table.add_row(item.name, f"[{colour}]{item.state}[/]", counts, f"{item.seconds:.1f}",
                       "; ".join(item.reasons))  # fmt: skip

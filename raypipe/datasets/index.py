@@ -67,8 +67,6 @@ def execute(run: Run, config: DatasetConfig, plan: Plan, known: Sequence[ClassRe
         chosen = _chosen(dataset.classes(), searched or config.only or _listed(config))
     if searched:
         searched = tuple(item.name for item in chosen)  # they may have been named by title
-    run.begin(plan)
-    written = _Written(run, plan, {item.name for item in chosen})
     with RecordSorter() as sorter:
         started = time.monotonic()
         names = {item.name for item in chosen}
@@ -79,6 +77,8 @@ def execute(run: Run, config: DatasetConfig, plan: Plan, known: Sequence[ClassRe
                 f"{config.root or config.name}: no images in split {config.split!r}",
                 "check --root, --split and the classes asked for",
             )
+        run.begin(plan)  # not before: a mistake leaves the index that was there
+        written = _Written(run, plan, names)
         order = {item.name: at for at, item in enumerate(chosen)}
         for shards in _batched(_shards(sorter, order, config.shard_size), _PART):
             written.add(shards)

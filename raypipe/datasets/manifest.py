@@ -15,13 +15,10 @@ import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-import pyarrow as pa
-
 from raypipe.config import DatasetConfig
 from raypipe.datasets.base import ClassRecord, ImageRecord
 from raypipe.datasets.beside import beside
 from raypipe.datasets.names import class_records, in_order_of_numbers
-from raypipe.datasets.parquet_columns import open_parquet, refuse_parquet
 from raypipe.datasets.splits import canonical
 from raypipe.errors import InputError
 from raypipe.storage.location import Location
@@ -149,14 +146,11 @@ def _csv_rows(file: Location) -> Iterator[_Row]:
 
 
 def _parquet_rows(file: Location) -> Iterator[_Row]:
-    table = open_parquet(file)
-    columns = _columns(table.schema_arrow.names, file)
     row = 0
-    try:
+    with file.open_parquet() as table:
+        columns = _columns(table.schema_arrow.names, file)
         for batch in table.iter_batches(_ROWS, columns=columns):
             for values in batch.to_pylist():
                 row += 1
                 words = {name: str("" if cell is None else cell) for name, cell in values.items()}
                 yield _row(words, f"{file}: row {row}")
-    except (OSError, pa.ArrowException) as error:
-        refuse_parquet(file, error)

@@ -22,12 +22,7 @@ from raypipe.config import DatasetConfig
 from raypipe.datasets.base import ClassRecord, ImageRecord
 from raypipe.datasets.beside import beside
 from raypipe.datasets.names import ClassNames, class_records, in_order_of_numbers
-from raypipe.datasets.parquet_columns import (
-    class_names,
-    find_columns,
-    open_parquet,
-    refuse_parquet,
-)
+from raypipe.datasets.parquet_columns import class_names, find_columns
 from raypipe.datasets.splits import listed, of_split
 from raypipe.errors import InputError
 from raypipe.storage.ahead import in_order
@@ -49,7 +44,7 @@ class Parquet:
     def __init__(self, config: DatasetConfig, root: Location) -> None:
         self._folder, self._files = listed(root, (".parquet",), "Parquet files")
         first = self._folder / self._files[0]
-        schema = open_parquet(first).schema_arrow
+        schema = first.retried(lambda: _schema(first))
         self._columns = find_columns(schema, config.label_column, str(first))
         self._names = class_names(schema, self._columns.label, str(first))
         if not self._names.names:
@@ -101,24 +96,24 @@ class Parquet:
     def _read(self, path: str) -> _Rows:
         """Read the labels of a file, and the paths of its images if there are no bytes."""
         place = self._folder / path
-        file = open_parquet(place)
-        found = find_columns(file.schema_arrow, self._columns.label, str(place))
-        # A file may lack the paths; only then it differs.
-        if replace(found, path=self._columns.path) != self._columns:
-            raise InputError(
-                f"{place}: its images are in {found.image!r}, those of the first file in "
-                f"{self._columns.image!r}",
-                "keep files of one kind in a folder",
-            )
-        sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
-        empty = [_no_bytes(file, at, found.image) for at in range(file.num_row_groups)]
-        columns = [found.label] if found.label else []
-        if found.path and any(empty):
-            columns.append(found.path)
-        try:
+        return place.retried(lambda: self._rows(place))
+
+    def _rows(self, place: Location) -> _Rows:
+        with place.open_parquet() as file:
+            found = find_columns(file.schema_arrow, self._columns.label, str(place))
+            # A file may lack the paths; only then it differs.
+            if replace(found, path=self._columns.path) != self._columns:
+                raise InputError(
+                    f"{place}: its images are in {found.image!r}, those of the first file in "
+                    f"{self._columns.image!r}",
+                    "keep files of one kind in a folder",
+                )
+            sizes = [file.metadata.row_group(at).num_rows for at in range(file.num_row_groups)]
+            empty = [_no_bytes(file, at, found.image) for at in range(file.num_row_groups)]
+            columns = [found.label] if found.label else []
+            if found.path and any(empty):
+                columns.append(found.path)
             table = file.read(columns=columns)
-        except (OSError, pa.ArrowException) as error:
-            refuse_parquet(place, error)
         labels = table[found.label] if found.label else None
         paths = (
             pc.struct_field(table[found.path.removesuffix(".path")], "path")
@@ -157,6 +152,11 @@ class _Rows:
                 paths = self.paths.slice(start, size).to_pylist()
             yield labels, paths
             start += size
+
+
+def _schema(place: Location) -> pa.Schema:
+    with place.open_parquet() as file:
+        return file.schema_arrow
 
 
 def _no_bytes(file: pq.ParquetFile, group: int, column: str) -> bool:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from raypipe.datasets.names import ClassNames
 from raypipe.errors import InputError
-from raypipe.storage.location import Location
 
 _IMAGES = ("image", "img", "jpg", "jpeg", "png", "webp")
 _LABELS = ("label", "labels", "class", "classes", "cls")
@@ -34,31 +32,6 @@ class Columns:
     image: str
     path: str
     label: str
-
-
-def open_parquet(place: Location) -> pq.ParquetFile:
-    """Open a file to read some of its columns.
-
-    Raises:
-        InputError: If it is not there or no such file.
-    """
-    try:
-        # The columns of all row groups are fetched at a time: few and small, but far apart.
-        return pq.ParquetFile(place.path, filesystem=place.filesystem, pre_buffer=True)
-    except (OSError, pa.ArrowException) as error:
-        refuse_parquet(place, error)
-
-
-def refuse_parquet(place: Location, error: Exception) -> NoReturn:
-    """Say of a file that it cannot be read.
-
-    Raises:
-        InputError: Always.
-    """
-    reason = str(error).splitlines()[0]
-    raise InputError(
-        f"{place}: not a Parquet file, or damaged ({reason})", "copy or download it again"
-    ) from None
 
 
 def find_columns(schema: pa.Schema, label: str, source: str) -> Columns:

@@ -212,7 +212,8 @@ def read_compressed(place: Location, suffixes: tuple[str, ...]) -> Iterator[tupl
         with (
             place.open() as file,
             # Of a stream that is cut short tarfile's own "r|gz" returns what it has, silently.
-            gzip.GzipFile(fileobj=file) as stream,
+            # gzip reads 8 KiB at a time, of an object store a request each.
+            gzip.GzipFile(fileobj=io.BufferedReader(file, _STREAM)) as stream,
             tarfile.open(fileobj=stream, mode="r|", bufsize=_STREAM) as tar,
         ):
             while info := tar.next():

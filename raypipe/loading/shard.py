@@ -42,6 +42,12 @@ class ShardImage:
     width: int = 0
     height: int = 0
 
+    @classmethod
+    def of(cls, facts: Mapping[str, Any]) -> ShardImage:
+        """Return an image from what a table or JSON gives: lists where tuples are meant."""
+        lists = {name: tuple(facts[name]) for name in ("classes", "ordinals")}
+        return cls(**{**facts, **lists})
+
 
 @dataclass(frozen=True)
 class Reject:
@@ -93,11 +99,7 @@ class DecodedShard:
         """Unpack what `to_row` packed; the pixels are not copied."""
         facts = json.loads(row["facts"])
         pixels = np.frombuffer(row["pixels"], dtype=np.uint8).reshape(facts["shape"])
-        images = tuple(
-            ShardImage(**image | {"classes": tuple(image["classes"]),
-                                  "ordinals": tuple(image["ordinals"])})
-            for image in facts["images"]
-        )  # fmt: skip
+        images = tuple(ShardImage.of(image) for image in facts["images"])
         rejects = tuple(Reject(**item) for item in facts["rejects"])
         return cls(row["shard"], images, pixels, rejects, facts["retried"])
 
@@ -155,7 +157,7 @@ class ReadShard:
             except RejectedError as error:
                 rejects.append(Reject(item["image_id"], item["uri"], error.reason, error.detail))
                 continue
-            images.append(ShardImage(**item, width=width, height=height))
+            images.append(ShardImage.of(item | {"width": width, "height": height}))
         return DecodedShard(
             name=row["shard"],
             images=tuple(images),

@@ -171,7 +171,9 @@ def _localize(
     items, kept, failed = [], [], []
     for at, image in enumerate(images):
         own = slice(ends[at] - len(wanted[at]), ends[at])
-        if not (sums[at] and np.isfinite(raw[own]).all() and np.isfinite(scores[at]).all()):
+        # What was searched for was chosen by all scores; else the other classes' say nothing.
+        judged = scores[at, wanted[at]] if image.classes else scores[at]
+        if not (sums[at] and np.isfinite(raw[own]).all() and np.isfinite(judged).all()):
             failed.append(positions[at])
             continue
         kept.append(at)

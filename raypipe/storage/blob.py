@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from raypipe.errors import InputError, MissingError
+from raypipe.errors import InputError, MissingError, StoreError
 from raypipe.storage.ahead import in_order
 from raypipe.storage.location import Location
 
@@ -47,7 +47,7 @@ def read_blob(uri: str) -> bytes:
 
     Raises:
         MissingError: If they are not there.
-        InputError: If they cannot be read.
+        StoreError: If their store cannot be reached or refuses.
     """
     (found,) = read_blobs([uri])
     if isinstance(found, MissingError):
@@ -64,7 +64,7 @@ def read_blobs(uris: Sequence[str]) -> Iterator[Blob]:
         uris: URIs of images; those that lie together in a file should stand together.
 
     Raises:
-        InputError: If a store cannot be reached or refuses; the fault is not the image's.
+        StoreError: If a store cannot be reached or refuses; the fault is not the image's.
     """
     reads = list(_planned(uris))
     if not reads:
@@ -92,16 +92,17 @@ class _Read:
         try:
             place = Location.of(self.file)
             if self.column:
-                return _cells(place, self.column, [row for row, _ in self.places])
+                rows = [row for row, _ in self.places]
+                return place.retried(lambda: _cells(place, self.column, rows))
             if self.places:
                 return _ranges(place, self.places)
             return [place.read_bytes()]
-        except InputError as error:
-            # On a local disk whatever is wrong is wrong with the one file.
-            if isinstance(error, MissingError) or "://" not in self.file:
-                found = MissingError(error.message, error.remedy)
-                return [found] * max(len(self.places), 1)
+        except StoreError:
             raise
+        except InputError as error:
+            # Whatever else is wrong is wrong with the one file.
+            found = MissingError(error.message, error.remedy)
+            return [found] * max(len(self.places), 1)
 
     def takes(self, other: _Read) -> bool:
         """Whether another read can join this one."""
@@ -156,6 +157,8 @@ def _cells(place: Location, column: str, rows: Sequence[int]) -> list[Blob]:
     """Return cells of a column; only the row groups that hold them are read."""
     found: dict[int, Blob] = {}
     with place.open_parquet() as file:
+        if column.partition(".")[0] not in file.schema_arrow.names:
+            raise MissingError(f"{place}: has no column {column!r} any more", "index it again")
         first = 0
         for group in range(file.num_row_groups):
             after = first + file.metadata.row_group(group).num_rows

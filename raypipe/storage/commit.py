@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.progress import say
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
 from raypipe.tables import REJECTS, Table
@@ -99,11 +100,13 @@ class ShardCommit:
 
     def finish(self) -> dict[str, int]:
         """Remove what is not of this configuration; return the rows of each table."""
-        counts = {}
+        counts, removed = {}, 0
         for table in (*(output.table for output in self.outputs), REJECTS):
             parts = self.parts(table)
-            parts.remove_others()
+            removed += parts.remove_others()
             counts[table.name] = parts.count()
+        if removed:
+            say(f"{self.plan.step}: {removed} files of other settings or killed processes removed")
         return counts
 
     def rejected(self) -> pa.Table:

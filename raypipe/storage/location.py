@@ -7,23 +7,31 @@ import io
 import os
 import posixpath
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from pyarrow import fs
 
-from raypipe.errors import InputError, MissingError, RaypipeError
-from raypipe.storage import s3
+from raypipe.errors import InputError, MissingError, RaypipeError, StoreError
+from raypipe.storage import s3, s3_errors
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
+Result = TypeVar("Result")
 
 _PLAIN = "/!$&'()*+,;=:@~"  # what a URI's path may hold as it is (RFC 3986)
 
 _BUFFER = 4096
 """Bytes read ahead in an opened file: enough for a tar member's header and the next one's."""
+
+_AGAIN = 3
+"""Times that a read is tried again whose answer pyarrow lost; boto3 waits in between."""
 
 
 @dataclass(frozen=True)
@@ -136,7 +144,8 @@ class Location:
             InputError: If it cannot be opened.
         """
         with _explained(self, "read"):
-            return io.BufferedReader(self.filesystem.open_input_file(self.path), _BUFFER)
+            file = self.filesystem.open_input_file(self.path)
+        return io.BufferedReader(_Raw(self, file), _BUFFER)
 
     def names(self) -> list[str]:
         """Return the names of the files directly below, sorted."""
@@ -148,8 +157,34 @@ class Location:
         Raises:
             InputError: If it cannot be read.
         """
-        with _explained(self, "read"), self.filesystem.open_input_stream(self.path) as stream:
-            return bytes(stream.read())
+
+        def read() -> bytes:
+            # Of an input stream pyarrow asks for 256 KiB a request, one after the other.
+            with self.filesystem.open_input_file(self.path) as file:
+                return bytes(file.read())
+
+        return self.retried(read)
+
+    def retried(self, read: Callable[[], Result]) -> Result:
+        """Return what a reading of this file returns; S3 is asked again where pyarrow does not.
+
+        Where fewer bytes are asked for than the body of an error has, some 300, pyarrow neither
+        tells which error it is nor tries again.
+
+        Raises:
+            InputError: If it cannot be read.
+        """
+
+        def once() -> Result:
+            with _explained(self, "read"):
+                return read()
+
+        for _ in range(_AGAIN):
+            try:
+                return once()
+            except s3_errors.LostAnswerError:
+                s3.ask(self._options, self.path)
+        return once()
 
     def read_range(self, offset: int, size: int) -> bytes:
         """Return so many bytes from an offset, fewer where the file ends.
@@ -157,18 +192,24 @@ class Location:
         Raises:
             InputError: If they cannot be read.
         """
-        with _explained(self, "read"), self.filesystem.open_input_file(self.path) as file:
-            return bytes(file.read_at(max(min(size, file.size() - offset), 0), offset))
+
+        def read() -> bytes:
+            with self.filesystem.open_input_file(self.path) as file:
+                return bytes(file.read_at(max(min(size, file.size() - offset), 0), offset))
+
+        return self.retried(read)
 
     @contextlib.contextmanager
     def open_parquet(self) -> Iterator[pq.ParquetFile]:
         """Open a Parquet file to read some of its columns; errors on the way are explained.
 
+        What reads small columns of a large file shall do so under `retried`.
+
         Raises:
             InputError: If it cannot be read.
         """
         with (
-            _explained(self, "read"),
+            _explained(self, "read", damaged="not a Parquet file, or damaged"),
             self.filesystem.open_input_file(self.path) as file,
             # The columns of all row groups are fetched at a time: few and small, but far apart.
             pq.ParquetFile(file, pre_buffer=True) as parquet,
@@ -191,14 +232,17 @@ class Location:
     def write_bytes(self, content: bytes | pa.Buffer) -> None:
         """Write a whole file so that nobody ever sees a part of it.
 
-        On disk a temporary name is renamed; an object store publishes an object when its stream
-        is closed.
+        On disk a temporary name is renamed; S3 gets an object in one request; other object stores
+        publish it when its stream is closed.
 
         Raises:
             InputError: If it cannot be written.
         """
         with _explained(self, "written"):
             parent = posixpath.dirname(self.path)
+            if self._is_s3:
+                s3.put(self._options, self.path, content)
+                return
             if not self.is_local:
                 with self.filesystem.open_output_stream(self.path) as stream:
                     stream.write(content)
@@ -236,10 +280,11 @@ class Location:
         Raises:
             InputError: If it cannot be read.
         """
-        with _explained(self, "read"):
-            return pq.read_table(
+        return self.retried(
+            lambda: pq.read_table(
                 self.path, filesystem=self.filesystem, columns=columns, filters=where
             )
+        )
 
     def count_rows(self) -> int:
         """Return the number of rows of a Parquet file, from its footer.
@@ -247,8 +292,7 @@ class Location:
         Raises:
             InputError: If it cannot be read.
         """
-        with _explained(self, "read"):
-            metadata = pq.read_metadata(self.path, filesystem=self.filesystem)
+        metadata = self.retried(lambda: pq.read_metadata(self.path, filesystem=self.filesystem))
         return int(metadata.num_rows)
 
     def write_table(self, table: pa.Table, *, group: int | None = None) -> None:
@@ -287,18 +331,50 @@ def _descendants(place: Location) -> Iterator[fs.FileInfo]:
             yield info
 
 
+class _Raw(io.RawIOBase):
+    """A file whose errors are explained however late they come; pyarrow's own are not."""
+
+    def __init__(self, place: Location, file: pa.NativeFile) -> None:
+        self._place, self._file = place, file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return int(self._file.tell())
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        return int(self._file.seek(offset, whence))
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        return self._place.retried(lambda: int(self._file.readinto(buffer)))
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
 @contextlib.contextmanager
-def _explained(location: Location, verb: str) -> Iterator[None]:
-    """Turn the filesystem's errors into one line that names the location and the remedy."""
+def _explained(location: Location, verb: str, damaged: str = "") -> Iterator[None]:
+    """Turn the filesystem's errors into one line that names the location and the remedy.
+
+    Args:
+        location: What was worked on.
+        verb: What was tried.
+        damaged: What to say where the trouble is what the file holds.
+    """
     try:
         yield
     except RaypipeError:
         raise
     except FileNotFoundError:
         raise MissingError(f"{location}: not found", "check the path") from None
-    except (OSError, pa.ArrowInvalid) as error:
-        if location.scheme == "s3" and isinstance(error, OSError):
-            raise s3.refused(str(location), str(error), verb) from None
+    except (OSError, pa.ArrowException) as error:
+        if location.scheme == "s3" and s3_errors.is_answer(error):
+            raise s3_errors.refused(str(location), error, verb) from None
         # EPERM, EACCES, EROFS
         if isinstance(error, PermissionError) or getattr(error, "errno", 0) in {1, 13, 30}:
             raise InputError(
@@ -306,4 +382,12 @@ def _explained(location: Location, verb: str) -> Iterator[None]:
                 "change the permissions, or name another place",
             ) from None
         reason = str(error).splitlines()[0]
-        raise InputError(f"{location}: cannot be {verb} ({reason})", "check the path") from None
+        # Of local files and of S3 it is the file that is wrong; how others word it nobody knows.
+        known = location.is_local or location.scheme == "s3" or isinstance(error, pa.ArrowException)
+        if known and damaged:
+            raise InputError(
+                f"{location}: {damaged} ({reason})", "copy or download it again"
+            ) from None
+        raise (InputError if known else StoreError)(
+            f"{location}: cannot be {verb} ({reason})", "check the path"
+        ) from None

@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
-from raypipe.tables import REGIONS, matrix
+from raypipe.tables import MAPS, REGIONS, matrix
 
 
 @dataclass(frozen=True)
@@ -31,9 +31,11 @@ class ClassRegions:
 
 def region_files(run: Run) -> dict[str, list[Location]]:
     """Return the files that hold regions of each class."""
-    parts = Parts.of(run, run.require("extract"), "regions")
+    manifest = run.require("extract")
+    parts, maps = (Parts.of(run, manifest, table.name) for table in (REGIONS, MAPS))
     files: dict[str, list[Location]] = defaultdict(list)
-    for name in sorted(parts.done()):
+    # Of an unfinished extraction, only what is committed: maps are written last.
+    for name in sorted(parts.done() & maps.done()):
         place = parts.place(name)
         for found in pc.unique(place.read_table(columns=["class"])["class"]).to_pylist():
             files[found].append(place)

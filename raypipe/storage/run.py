@@ -192,11 +192,19 @@ class Run:
                 return begun
             state = "is not finished" if begun else "has not been done"
             raise InputError(f"{self.root}: step {step} {state}", f"run `{command}` first")
+        if manifest.schema_version < SCHEMA_VERSION:
+            raise InputError(
+                f"{self.root}: step {step} was made by an older raypipe "
+                f"(tables of version {manifest.schema_version}, now {SCHEMA_VERSION})",
+                f"run `{command}`",
+            )
         before = [name for name in _CHAIN if name in manifest.upstream]
         if step == "extract" and self.manifest("fit") is not None:
             before = ["fit"]  # fitted after extracting: the maps are of another head
         for name in before:
-            if self.require(name).identity != manifest.upstream.get(name):
+            # What was made from an unfinished step, on purpose, stays usable until that goes on.
+            made_from = self.begun(name) or self.require(name)
+            if made_from.identity != manifest.upstream.get(name):
                 raise InputError(
                     f"{self.root}: step {name} was done again after {step}", f"run `{command}`"
                 )
@@ -211,6 +219,9 @@ class Run:
         manifest = self.manifest(plan.step)
         if manifest is None:
             return ("partial" if self.step(plan.step).exists() else "missing"), []
+        if manifest.schema_version < SCHEMA_VERSION:
+            versions = f"version {manifest.schema_version}, now {SCHEMA_VERSION}"
+            return "stale", [f"its tables are of {versions}"]
         if manifest.fingerprint == plan.fingerprint:
             return "done", []
         was, now = _flat(manifest.config), _flat(plan.config)

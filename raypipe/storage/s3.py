@@ -10,17 +10,21 @@ from __future__ import annotations
 
 import os
 import posixpath
+import re
 import socket
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, quote, unquote, urlsplit
 
+import pyarrow as pa
 from pyarrow import fs
 
-from raypipe.errors import InputError
+from raypipe.errors import InputError, StoreError
+from raypipe.storage.s3_errors import is_answer, refused, without_query
 
 _ATTEMPTS = 7
 """Tries of a request, with waits that double up to 20 s: about half a minute of throttling."""
@@ -65,7 +69,7 @@ class S3Options:
         )
         if found:
             raise InputError(
-                f"{_without_query(uri)}: unknown option {', '.join(sorted(found))}",
+                f"{without_query(uri)}: unknown option {', '.join(sorted(found))}",
                 "known are endpoint_override, region, anonymous and profile",
             )
         return options
@@ -97,14 +101,16 @@ def parse(uri: str) -> tuple[str, S3Options]:
         InputError: If it is malformed, or holds credentials.
     """
     parts = urlsplit(uri)
-    if "@" in parts.netloc:
+    # KEY:SECRET@bucket; of a secret with a slash in it the host is KEY:SEC alone.
+    if "@" in parts.netloc or ":" in parts.netloc:
         raise InputError(
             "an S3 URI holds credentials, which would end up in tables",
             "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a profile",
         )
     if not parts.netloc or any(letter.isspace() for letter in uri) or parts.fragment:
         raise InputError(
-            f"{uri}: not an S3 URI", "write s3://bucket/prefix, special characters as %XX"
+            f"{without_query(uri)}: not an S3 URI",
+            "write s3://bucket/prefix, special characters as %XX",
         )
     path = posixpath.join(parts.netloc, unquote(parts.path).strip("/"))
     return path.rstrip("/"), S3Options.of_query(parts.query, uri)
@@ -115,7 +121,7 @@ def with_options(uri: str, options: S3Options) -> str:
     if not uri.startswith("s3://"):
         return uri
     query = parse(uri)[1].over(options).query()
-    base = _without_query(uri)
+    base = without_query(uri)
     return f"{base}?{query}" if query else base
 
 
@@ -124,7 +130,7 @@ def filesystem(options: S3Options, bucket: str) -> fs.S3FileSystem:
     """Return the filesystem to reach a bucket; one a process.
 
     Raises:
-        InputError: If the endpoint does not answer, or the profile or the region is unknown.
+        StoreError: If the endpoint does not answer, or the profile or the region is unknown.
     """
     endpoint = _endpoint(options)
     if endpoint:
@@ -139,6 +145,7 @@ def filesystem(options: S3Options, bucket: str) -> fs.S3FileSystem:
         request_timeout=_READ,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
         allow_bucket_creation=False,
+        allow_delayed_open=True,  # a small file is one PUT, not an upload in parts
         **keys,
     )
 
@@ -176,11 +183,12 @@ def children(options: S3Options, path: str) -> Iterator[fs.FileInfo]:
 
 
 def descendants(options: S3Options, path: str) -> Iterator[fs.FileInfo]:
-    """Yield every object below a path, sorted; the prefixes below it are listed at a time."""
+    """Yield every object below a path, folder by folder; several prefixes are listed at a time."""
     bucket, _ = _split(path)
     found = sorted(children(options, path), key=lambda info: info.path)
     folders = [info.path for info in found if info.type == fs.FileType.Directory]
-    with ThreadPoolExecutor(_LISTED_AT_A_TIME, thread_name_prefix="list") as pool:
+    pool = ThreadPoolExecutor(_LISTED_AT_A_TIME, thread_name_prefix="list")
+    try:
         # A few ahead, so that memory does not grow with the number of prefixes.
         ahead = 2 * _LISTED_AT_A_TIME
         listing = {name: pool.submit(_flat, options, bucket, name) for name in folders[:ahead]}
@@ -194,32 +202,67 @@ def descendants(options: S3Options, path: str) -> Iterator[fs.FileInfo]:
             if position + ahead <= len(folders):
                 name = folders[position + ahead - 1]
                 listing[name] = pool.submit(_flat, options, bucket, name)
+    finally:
+        # After an error, or when the caller has enough: what has not begun is not begun.
+        pool.shutdown(wait=False, cancel_futures=True)
 
 
 def _flat(options: S3Options, bucket: str, path: str) -> list[fs.FileInfo]:
     prefix = _split(path)[1]
-    return [
+    found = [
         info
         for page in _pages(options, bucket, prefix, delimiter="")
         for info in _objects(bucket, prefix, page)
     ]
+    # S3 sorts whole keys, and `a-b/` comes before `a/`; a disk's folders are sorted by name.
+    return sorted(found, key=lambda info: info.path.split("/"))
 
 
 def _pages(
     options: S3Options, bucket: str, prefix: str, *, delimiter: str
 ) -> Iterator[dict[str, Any]]:
     """Yield the pages of a listing, 1,000 keys each."""
+    with _asked(f"s3://{bucket}/{prefix}", "listed"):
+        pages = _client(options, bucket).get_paginator("list_objects_v2")
+        yield from pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
+
+
+def put(options: S3Options, path: str, content: bytes | pa.Buffer) -> None:
+    """Write an object in one request, so that it is there whole or not at all.
+
+    A pyarrow stream would publish what it has when an exception comes between opening and writing,
+    and takes three requests.
+
+    Raises:
+        StoreError: If the store refuses or does not answer.
+    """
+    bucket, _, key = path.partition("/")
+    with _asked(f"s3://{path}", "written"):
+        body = pa.BufferReader(content)
+        _client(options, bucket).put_object(Bucket=bucket, Key=key, Body=body)
+
+
+def ask(options: S3Options, path: str) -> None:
+    """Read a byte with boto3: it waits while a store throttles, and its errors say why.
+
+    Raises:
+        StoreError: If the store refuses or does not answer.
+    """
+    bucket, _, key = path.partition("/")
+    with _asked(f"s3://{path}", "read"):
+        found = _client(options, bucket).get_object(Bucket=bucket, Key=key, Range="bytes=0-0")
+        found["Body"].close()
+
+
+@contextmanager
+def _asked(uri: str, verb: str) -> Iterator[None]:
+    """Explain boto3's errors."""
     from botocore.exceptions import BotoCoreError, ClientError
 
-    pages = _client(options, bucket).get_paginator("list_objects_v2")
     try:
-        yield from pages.paginate(Bucket=bucket, Prefix=prefix, Delimiter=delimiter)
-    except ClientError as error:
-        code = error.response.get("Error", {}).get("Code", "")
-        status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", "")
-        raise refused(f"s3://{bucket}/{prefix}", f"{code} {status} {error}", "listed") from None
-    except BotoCoreError as error:
-        raise refused(f"s3://{bucket}/{prefix}", str(error), "listed") from None
+        yield
+    except (BotoCoreError, ClientError) as error:
+        raise refused(uri, error, verb) from None
 
 
 def _objects(bucket: str, prefix: str, page: dict[str, Any]) -> Iterator[fs.FileInfo]:
@@ -232,59 +275,6 @@ def _objects(bucket: str, prefix: str, page: dict[str, Any]) -> Iterator[fs.File
             )
 
 
-_REMEDIES = (
-    (
-        ("access_denied", "accessdenied", "forbidden", "403", "invalidaccesskeyid",
-         "signaturedoesnotmatch", "no credentials", "unable to locate credentials"),
-        "no permission",
-        "check the credentials and the bucket's policy, or name s3.profile; "
-        "s3.anonymous=true for a public bucket",
-    ),
-    (
-        ("nosuchbucket", "no_such_bucket", "bucket does not exist"),
-        "there is no such bucket",
-        "check the bucket's name, and s3.endpoint if the store is not AWS",
-    ),
-    (
-        ("permanentredirect", "authorizationheadermalformed", "301", "wrong region",
-         "illegallocationconstraint", "the bucket is in this region"),
-        "the bucket is in another region",
-        "set s3.region, or AWS_REGION, to the bucket's region",
-    ),
-    (
-        ("slow_down", "slowdown", "503", "throttl", "reduce your request rate", "service_unavail"),
-        f"the store throttled {_ATTEMPTS} tries in a row",
-        "run the same command again later, it goes on; fewer requests at a time: --cpus",
-    ),
-    (
-        ("network_connection", "curlcode", "connect", "timed out", "timeout", "endpoint"),
-        f"the connection failed {_ATTEMPTS} times in a row",
-        "check s3.endpoint and the network; the same command goes on",
-    ),
-)  # fmt: skip
-"""Words in an SDK's message, what they mean, and what to do; the first that fits."""
-
-
-def refused(uri: str, reason: str, verb: str) -> InputError:
-    """Return the error for an SDK's message: what happened in words, and the remedy.
-
-    Args:
-        uri: Bucket and key.
-        reason: The SDK's own words.
-        verb: What was tried: `read`, `written`, `listed`.
-    """
-    low = reason.lower()
-    for words, meaning, remedy in _REMEDIES:
-        if any(word in low for word in words):
-            return InputError(f"{_without_query(uri)}: cannot be {verb}: {meaning}", remedy)
-    first = reason.splitlines()[0] if reason else "no reason given"
-    return InputError(f"{_without_query(uri)}: cannot be {verb} ({first})", "check the URI")
-
-
-def _without_query(uri: str) -> str:
-    return uri.partition("?")[0]
-
-
 def _split(path: str) -> tuple[str, str]:
     """Return bucket and prefix, which ends in a slash unless it is empty."""
     bucket, _, key = path.partition("/")
@@ -292,31 +282,56 @@ def _split(path: str) -> tuple[str, str]:
 
 
 def _endpoint(options: S3Options) -> str:
-    """Return the endpoint's URL: the one asked for, else the one that AWS tools are told."""
+    """Return the endpoint's URL: the one asked for, else the one that AWS tools are told.
+
+    Raises:
+        InputError: If it is none.
+    """
     configured = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
-    return options.endpoint or configured or ""
+    found = options.endpoint or configured or ""
+    if found and not re.fullmatch(r"https?://([^\s@/:\[\]]+|\[[0-9a-fA-F:]+\])(:\d+)?/?", found):
+        shown = "it holds credentials" if "@" in found else found
+        raise InputError(
+            f"S3 endpoint: not a URL of a store ({shown})",
+            "write it as http://127.0.0.1:9000 or https://storage.example.org",
+        )
+    return found.rstrip("/")
 
 
 def _session(profile: str) -> Any:  # noqa: ANN401 -- boto3 has no types
     import boto3
-    from botocore.exceptions import ProfileNotFound
+    from botocore.exceptions import BotoCoreError, ProfileNotFound
 
     try:
         return boto3.Session(profile_name=profile or None)
     except ProfileNotFound:
-        raise InputError(
-            f"AWS profile {profile!r}: not found on this machine",
-            "check s3.profile and ~/.aws/config",
+        name = profile or os.environ.get("AWS_PROFILE", "")
+        raise StoreError(
+            f"AWS profile {name!r}: not found on this machine",
+            "check s3.profile, AWS_PROFILE and ~/.aws/config",
+        ) from None
+    except BotoCoreError as error:
+        raise StoreError(
+            f"the configuration of AWS tools cannot be read ({type(error).__name__})",
+            "mend ~/.aws/config and ~/.aws/credentials",
         ) from None
 
 
 def _credentials(profile: str) -> dict[str, str | None]:
-    found = _session(profile).get_credentials()
-    if found is None:
-        raise InputError(
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = _session(profile).get_credentials()
+        keys = found.get_frozen_credentials() if found else None
+    except BotoCoreError as error:
+        raise StoreError(
+            f"AWS profile {profile!r}: its credentials cannot be had ({type(error).__name__})",
+            "log in, or mend ~/.aws/config and ~/.aws/credentials",
+        ) from None
+    if keys is None:
+        raise StoreError(
             f"AWS profile {profile!r}: has no credentials", "log in, or add them to the profile"
         )
-    keys = found.get_frozen_credentials()
     return {
         "access_key": keys.access_key,
         "secret_key": keys.secret_key,
@@ -338,21 +353,24 @@ def _region(options: S3Options, bucket: str) -> str:
     try:
         return str(fs.resolve_s3_region(bucket))
     except OSError as error:
-        raise refused(f"s3://{bucket}", str(error), "found") from None
+        if is_answer(error):
+            raise refused(f"s3://{bucket}", error, "found") from None
+        raise StoreError(f"s3://{bucket}: not found on AWS", "check the bucket's name") from None
 
 
 def _require_answer(endpoint: str) -> None:
     """Raise if nobody listens there: the SDK would try for half a minute.
 
     Raises:
-        InputError: Naming the endpoint.
+        StoreError: Naming the endpoint.
     """
     parts = urlsplit(endpoint)
     port = parts.port or (80 if parts.scheme == "http" else 443)
     try:
         socket.create_connection((parts.hostname or "", port), timeout=_CONNECT).close()
-    except OSError as error:
-        raise InputError(
-            f"S3 endpoint {endpoint}: no connection ({error.strerror or error})",
+    except (OSError, OverflowError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise StoreError(
+            f"S3 endpoint {endpoint}: no connection ({reason})",
             "check s3.endpoint (or AWS_ENDPOINT_URL) and the network",
         ) from None

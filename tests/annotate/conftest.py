@@ -13,7 +13,8 @@ from PIL import Image
 
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import ASSIGNMENTS, BOXES, CLASSES, CLUSTERS, IMAGES, MAPS, SPECTRA
+from raypipe.tables import ASSIGNMENTS, CLUSTERS, MAPS, SPECTRA
+from tests.indexed import write_index
 
 GRID = (8, 6)  # across, down
 SIZE = (80, 60)
@@ -53,16 +54,14 @@ class World:
                 Image.fromarray(self.masks[image]).save(mask)
             rows.append({"image_id": image, "uri": str(path), "classes": [], "ordinals": [],
                          "mask_uri": mask, "shard": "s"})  # fmt: skip
-        run.write(IMAGES, IMAGES.build(rows), "index", "train", "images.parquet")
         classes = [
             {"class": name, "title": "", "images": len(images), "network_index": None,
              "mask_value": place}
             for place, name in enumerate(self.regions, 1)
         ]  # fmt: skip
-        run.write(CLASSES, CLASSES.build(classes), "index", "train", "classes.parquet")
         names = ("image_id", "class", "x0", "y0", "x1", "y1")
         boxes = [dict(zip(names, box, strict=True)) | {"difficult": False} for box in self.boxes]
-        run.write(BOXES, BOXES.build(boxes), "index", "train", "boxes.parquet")
+        write_index(run, "train", rows, classes, boxes)
 
     def _write_extract(self, run: Run, images: list[str]) -> None:
         plan = Plan("extract", {}, {})

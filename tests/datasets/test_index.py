@@ -12,8 +12,9 @@ from raypipe.config import DatasetConfig
 from raypipe.datasets import index
 from raypipe.datasets.base import ClassRecord
 from raypipe.errors import InputError
+from raypipe.storage.images import ShardReader, read_boxes, read_images, read_shards
 from raypipe.storage.run import Run
-from raypipe.tables import BOXES, CLASSES, IMAGES
+from raypipe.tables import CLASSES
 
 BOX = "<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>4</xmax><ymax>2</ymax></bndbox>"
 
@@ -47,7 +48,7 @@ def indexed(run_dir: Path, root: Path, *, searched=(), known=(), **config: Any) 
 
 
 def images(run: Run) -> list[dict[str, Any]]:
-    return run.read(IMAGES, "index", "train", "images.parquet").to_pylist()
+    return read_images(run, "train").to_pylist()
 
 
 def shards(run: Run) -> dict[str, list[str]]:
@@ -58,7 +59,7 @@ def shards(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def test_the_three_tables(tmp_path) -> None:
+def test_the_tables_of_an_index(tmp_path) -> None:
     root = voc(tmp_path / "voc", {"b": "dog cat dog", "a": "cat"})
     run = indexed(tmp_path / "run", root, name="voc")
     rows = images(run)
@@ -71,27 +72,51 @@ def test_the_three_tables(tmp_path) -> None:
     assert [(row["class"], row["images"], row["mask_value"]) for row in classes] == [
         ("cat", 2, 8), ("dog", 1, 12),
     ]  # fmt: skip
-    boxes = run.read(BOXES, "index", "train", "boxes.parquet").to_pylist()
+    boxes = read_boxes(run, "train").to_pylist()
     assert [(row["image_id"], row["class"]) for row in boxes] == [
         ("a", "cat"), ("b", "dog"), ("b", "cat"), ("b", "dog"),
     ]  # fmt: skip
     assert boxes[0] == {"image_id": "a", "class": "cat", "x0": 0, "y0": 0, "x1": 4, "y1": 2,
                         "difficult": False}  # fmt: skip
+    (shard,) = read_shards(run, "train").to_pylist()
+    assert (shard["shard"], shard["images"]) == (rows[0]["shard"], 2)
     manifest = run.require("index/train")
-    assert manifest.counts == {"images": 2, "shards": 1, "classes": 2, "boxes": 4}
+    assert manifest.counts == {"images": 2, "shards": 1, "classes": 2, "boxes": 4, "masks": 0}
 
 
 def test_a_shard_holds_one_class_where_that_leaves_no_crumbs(tmp_path) -> None:
     root = folder(tmp_path / "x", {"a": 9, "b": 1, "c": 1, "d": 3})
     run = indexed(tmp_path / "run", root, shard_size=4)
-    # a fills two shards, its last image is less than half of one; d begins where half is full
-    assert list(shards(run).values()) == [["a"] * 4, ["a"] * 4, ["a", "b"], ["c", "d", "d", "d"]]
+    assert list(shards(run).values()) == [["a"] * 3] * 3 + [["b", "c"], ["d"] * 3]
 
 
-def test_a_shard_ends_with_a_class_once_it_is_half_full(tmp_path) -> None:
-    root = folder(tmp_path / "x", {"a": 2, "b": 5})
-    run = indexed(tmp_path / "run", root, shard_size=4)
-    assert list(shards(run).values()) == [["a"] * 2, ["b"] * 4, ["b"]]
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [(2, 4, [2]), (4, 4, [4]), (5, 4, [2, 3]), (9, 4, [3, 3, 3]), (10, 4, [3, 3, 4])],
+)  # fmt: skip
+def test_the_shards_of_a_class_are_equal_pieces(tmp_path, count, size, sizes) -> None:
+    run = indexed(tmp_path / "run", folder(tmp_path / "x", {"a": count}), shard_size=size)
+    assert read_shards(run, "train")["images"].to_pylist() == sizes
+
+
+def test_small_classes_share_shards_that_are_not_too_large(tmp_path) -> None:
+    root = folder(tmp_path / "x", {"a": 2, "b": 2, "c": 1, "d": 2, "e": 2})
+    run = indexed(tmp_path / "run", root, shard_size=5)
+    assert list(shards(run).values()) == [["a", "a", "b", "b", "c"], ["d", "d", "e", "e"]]
+
+
+def test_many_shards_are_in_several_parts(tmp_path) -> None:
+    root = folder(tmp_path / "x", {"a": 70})
+    run = indexed(tmp_path / "run", root, shard_size=1)
+    listed = read_shards(run, "train").to_pylist()
+    assert Counter(row["part"] for row in listed) == {"00000": 64, "00001": 6}
+    reader = ShardReader.of(run, "train")
+    found = [reader.read(row["shard"], row["part"])["image_id"].to_pylist() for row in listed]
+    assert found == [[f"a/{number:03d}.jpg"] for number in range(70)]
+    assert [row["image_id"] for row in images(run)] == [name for names in found for name in names]
+    again = indexed(tmp_path / "run", root, shard_size=35)
+    assert len(images(again)) == 70, "nothing is left of an index with more parts"
+    assert len(again.step("index/train/images").names()) == 1
 
 
 def test_every_image_is_in_one_shard_and_shards_lie_together(tmp_path) -> None:
@@ -110,8 +135,8 @@ def test_the_names_of_shards_follow_their_content(tmp_path) -> None:
     assert list(shards(indexed(tmp_path / "r2", root, shard_size=4))) == first
     (root / "b" / "005.jpg").unlink()
     second = list(shards(indexed(tmp_path / "r3", root, shard_size=4)))
-    assert second[:-1] == first[: len(second) - 1]
-    assert second[-1] != first[-1]
+    assert second[:2] == first[:2]
+    assert not set(second[2:]) & set(first[2:])
     assert first[0].startswith("000000-")
 
 
@@ -158,7 +183,7 @@ def test_only_leaves_out_other_labels_and_images_without_any_other(tmp_path) -> 
     ]  # fmt: skip
     classes = run.read(CLASSES, "index", "train", "classes.parquet")["class"].to_pylist()
     assert classes == ["dog"]
-    assert run.read(BOXES, "index", "train", "boxes.parquet")["class"].to_pylist() == ["dog"] * 2
+    assert read_boxes(run, "train")["class"].to_pylist() == ["dog"] * 2
 
 
 def test_a_class_that_is_not_there_is_refused(tmp_path) -> None:
@@ -203,11 +228,19 @@ def test_classes_without_images_are_written_but_not_worked_on(tmp_path) -> None:
     assert run.require("index/train").counts["classes"] == 1
 
 
-def test_an_image_that_is_listed_twice_is_refused(tmp_path) -> None:
-    root = voc(tmp_path / "voc", {"a": "cat", "b": "cat"})
-    (root / "ImageSets" / "Main" / "train.txt").write_text("a\nb\na\n")
-    with pytest.raises(InputError, match="^a: listed twice"):
-        indexed(tmp_path / "run", root, name="voc")
+def test_an_image_that_is_listed_again_is_one_image(tmp_path) -> None:
+    (tmp_path / "list.csv").write_text("uri,class\nb.jpg,dog\na.jpg,dog\nb.jpg,cat\nb.jpg,dog\n")
+    run = indexed(tmp_path / "run", tmp_path / "list.csv", name="manifest")
+    assert [(row["image_id"], row["classes"], row["ordinals"]) for row in images(run)] == [
+        ("a.jpg", ["dog"], [0]), ("b.jpg", ["cat", "dog"], [0, 1]),
+    ]  # fmt: skip
+    assert index.class_sizes(run, "train") == {"cat": 1, "dog": 2}
+
+
+def test_two_images_of_one_name_are_refused(tmp_path) -> None:
+    (tmp_path / "list.csv").write_text("uri,class,image_id\na.jpg,cat,x\nb.jpg,cat,x\n")
+    with pytest.raises(InputError, match=r"^x: listed twice, as .*a\.jpg and as .*b\.jpg"):
+        indexed(tmp_path / "run", tmp_path / "list.csv", name="manifest")
 
 
 @pytest.mark.parametrize("limit", [0, 1])
@@ -216,6 +249,14 @@ def test_an_empty_split_is_refused_and_writes_nothing(tmp_path, limit) -> None:
     with pytest.raises(InputError, match="no images in split 'train'"):
         indexed(tmp_path / "run", tmp_path / "x", limit=limit)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_mistake_leaves_the_index_that_was_there(tmp_path) -> None:
+    run = indexed(tmp_path / "run", folder(tmp_path / "x", {"a": 3}))
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(InputError, match="no images"):
+        indexed(tmp_path / "run", tmp_path / "empty")
+    assert run.require("index/train").counts["images"] == len(images(run)) == 3
 
 
 def test_the_plan_follows_what_is_asked(tmp_path) -> None:

@@ -32,6 +32,7 @@ LABELS = metadata({"names": NAMES, "_type": "ClassLabel"})
 def write(
     path: Path,
     labels: list | pa.Array,
+    /,
     images: list | None = None,
     meta: dict[bytes, bytes] | None = None,
     group: int = 2,

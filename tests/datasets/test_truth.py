@@ -11,7 +11,7 @@ from PIL import Image
 from raypipe.datasets.truth import Truth
 from raypipe.errors import InputError
 from raypipe.storage.run import Run
-from raypipe.tables import BOXES, CLASSES, IMAGES
+from tests.indexed import write_index
 
 
 def truth(folder: Path, mask: Image.Image | None = None) -> Truth:
@@ -26,10 +26,7 @@ def truth(folder: Path, mask: Image.Image | None = None) -> Truth:
                 "mask_value": value} for name, value in (("cat", 8), ("dog", None))]  # fmt: skip
     boxes = [{"image_id": "a", "class": "cat", "x0": at, "y0": 1, "x1": 3, "y1": 4,
               "difficult": False} for at in (0, 2)]  # fmt: skip
-    for table, content, name in (
-        (IMAGES, rows, "images"), (CLASSES, classes, "classes"), (BOXES, boxes, "boxes"),
-    ):  # fmt: skip
-        run.write(table, table.build(content), "index", "val", f"{name}.parquet")
+    write_index(run, "val", rows, classes, boxes)
     return Truth(run, "val")
 
 

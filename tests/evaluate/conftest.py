@@ -10,7 +10,8 @@ from PIL import Image
 from raypipe.config import RefineConfig
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import BOXES, CLASSES, DETECTIONS, IMAGES
+from raypipe.tables import DETECTIONS
+from tests.indexed import write_index
 
 WIDTH, HEIGHT = 40, 20
 BOAT, DOG = "boat", "<script>dog"
@@ -50,11 +51,8 @@ class Scene:
     details: dict[str, Any]
 
     def write(self):
-        self.run.write(IMAGES, IMAGES.build(self.images), "index/val/images.parquet")
-        self.run.write(CLASSES, CLASSES.build(self.classes), "index/val/classes.parquet")
-        self.run.write(BOXES, BOXES.build(self.boxes), "index/val/boxes.parquet")
-        index = self.run.finish(Plan("index/val", {}, {}), {})
-        plan = Plan("refine/val", RefineConfig().identity(), {"index": index.fingerprint})
+        index = write_index(self.run, "val", self.images, self.classes, self.boxes)
+        plan = Plan("refine/val", RefineConfig().identity(), {"index": index.identity})
         for shard, rows in self.detections.items():
             Parts(self.run, plan, "detections").place(shard).write_table(DETECTIONS.build(rows))
         self.run.finish(plan, {}, self.details)

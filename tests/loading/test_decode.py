@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import io
-import json
 import warnings
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import pytest
 from PIL import Image
 
-from raypipe.loading.decode import (
-    SEED,
-    DecodedShard,
-    ReadShard,
-    Reject,
-    RejectedError,
-    ShardImage,
-    decode,
-    seed_table,
-)
-from raypipe.tables import IMAGES, REJECTS
+from raypipe.loading.decode import RejectedError, decode
 
 MANY = 10**6
 WIDTH, HEIGHT = 40, 20
@@ -203,73 +190,3 @@ def test_damaged_metadata_does_not_cost_an_image(at, value) -> None:
     pixels, width, height = decode(bytes(content), 16, MANY)
     assert {width, height} == {WIDTH, HEIGHT}
     assert pixels[8, 8, 0] > 190
-
-
-# -- shards ---------------------------------------------------------------------------------------
-
-
-def index_rows(folder: Path, *names: str) -> pa.Table:
-    return IMAGES.build(
-        [
-            {"image_id": name, "uri": str(folder / name), "classes": ["cat", "dog"],
-             "ordinals": [at, 7], "mask_uri": None, "shard": f"s{at % 2}"}
-            for at, name in enumerate(names)
-        ]
-    )  # fmt: skip
-
-
-def test_a_shard_is_read_in_order_and_its_bad_inputs_are_rejected(tmp_path) -> None:
-    Image.new("RGB", (30, 20), (255, 0, 0)).save(tmp_path / "red.png")
-    Image.new("RGB", (10, 40), (0, 0, 255)).save(tmp_path / "blue.png")
-    Image.new("RGB", (300, 300)).save(tmp_path / "huge.png")
-    (tmp_path / "empty.png").write_bytes(b"")
-    (tmp_path / "text.png").write_text("hello")
-    (tmp_path / "folder.png").mkdir()
-    names = ("red.png", "empty.png", "missing.png", "text.png", "huge.png", "folder.png",
-             "blue.png")  # fmt: skip
-    rows = index_rows(tmp_path, *names).to_pylist()
-    for row in rows:
-        del row["mask_uri"], row["shard"]
-    rows.append(rows[0] | {"image_id": "elsewhere", "uri": "nosuch://bucket/a b"})
-    row = ReadShard(16, 10_000)({"shard": "s", "images": json.dumps(rows)})
-    shard = DecodedShard.from_row(row)
-    assert shard.name == "s"
-    assert shard.images == (
-        ShardImage("red.png", str(tmp_path / "red.png"), ("cat", "dog"), (0, 7), 30, 20),
-        ShardImage("blue.png", str(tmp_path / "blue.png"), ("cat", "dog"), (6, 7), 10, 40),
-    )
-    np.testing.assert_array_equal(shard.pixels[:, 5, 5], [[255, 0, 0], [0, 0, 255]])
-    assert {item.image_id: item.reason for item in shard.rejects} == {
-        "empty.png": "empty", "missing.png": "missing", "text.png": "undecodable",
-        "huge.png": "too_large", "folder.png": "missing", "elsewhere": "missing",
-    }  # fmt: skip
-    assert REJECTS.build([vars(item) for item in shard.rejects]).num_rows == 6
-
-
-def test_a_shard_without_any_good_image(tmp_path) -> None:
-    rows = [{"image_id": "a", "uri": str(tmp_path / "a"), "classes": [], "ordinals": []}]
-    shard = DecodedShard.from_row(ReadShard(16, MANY)({"shard": "s", "images": json.dumps(rows)}))
-    assert shard.pixels.shape == (0, 16, 16, 3)
-    assert [item.reason for item in shard.rejects] == ["missing"]
-
-
-def test_a_decoded_shard_survives_arrow() -> None:
-    pixels = np.random.default_rng(0).integers(0, 255, (2, 8, 8, 3), np.uint8)
-    images = (ShardImage("ä", "/x y", ("cat",), (3,), 5, 6), ShardImage("b", "/b", (), (), 7, 8))
-    shard = DecodedShard("s", images, pixels, (Reject("c", "/c", "empty", "zero bytes"),))
-    table = pa.Table.from_pylist([shard.to_row()])
-    again = DecodedShard.from_row(table.to_pylist()[0])
-    assert (again.name, again.images, again.rejects) == (shard.name, shard.images, shard.rejects)
-    np.testing.assert_array_equal(again.pixels, pixels)
-
-
-def test_the_seed_holds_the_shards_that_are_wanted_and_nothing_heavy(tmp_path) -> None:
-    table = seed_table(index_rows(tmp_path, "a", "b", "c"), ["s1", "s0"])
-    assert table.schema == SEED
-    assert table["shard"].to_pylist() == ["s1", "s0"]
-    ids = [[item["image_id"] for item in json.loads(text)] for text in table["images"].to_pylist()]
-    assert ids == [["b"], ["a", "c"]]
-    assert set(json.loads(table["images"][0].as_py())[0]) == {
-        "image_id", "uri", "classes", "ordinals",
-    }  # fmt: skip
-    assert seed_table(index_rows(tmp_path, "a"), []).num_rows == 0

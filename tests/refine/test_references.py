@@ -9,7 +9,7 @@ from raypipe.refine.references import ReferenceStore
 from raypipe.storage.parts import Parts
 from raypipe.storage.regions import region_files
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import ASSIGNMENTS, REGIONS, SPECTRA
+from raypipe.tables import ASSIGNMENTS, MAPS, REGIONS, SPECTRA
 
 CENTRE = [0.5, 0.0, 0.0]
 # image, row, col, cluster (0: of the background bank), feature
@@ -29,6 +29,7 @@ def store(folder, verdicts: dict[tuple[str, int], str], cells=CELLS) -> Referenc
                 for image, row, col, number, feature in cells if image == shard
                 for name in ("cat", "dog")]  # fmt: skip
         Parts(run, extract, "regions").place(shard).write_table(REGIONS.build(rows))
+        Parts(run, extract, "maps").place(shard).write_table(MAPS.build([]))
     run.finish(extract, {})
     for name in ("cat", "dog"):
         rows = [{"class": name, "cluster": number, "image_id": image, "row": row, "col": col,

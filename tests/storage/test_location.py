@@ -8,8 +8,9 @@ import pyarrow as pa
 import pytest
 from pyarrow import fs
 
-from raypipe.errors import InputError, RaypipeError
+from raypipe.errors import InputError, MissingError, RaypipeError
 from raypipe.storage.location import Location
+from tests.s3 import Store
 
 
 class Interrupted(BaseException):
@@ -46,14 +47,14 @@ def test_slash_goes_down_and_keeps_the_filesystem() -> None:
 
 
 @pytest.mark.parametrize("name", ["plain.jpg", "two words.jpg", "50%.jpg", "a#b?c.jpg", "ä~+.jpg"])
-def test_a_uri_survives_being_written_down(monkeypatch, name) -> None:
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    root = Location.of("s3://bucket/x?region=eu-west-1&endpoint_override=localhost:9&scheme=http")
+def test_a_uri_survives_being_written_down(s3: Store, name) -> None:
+    root = Location.of(s3.uri("bucket/x", region="eu-west-1"))
     place = root / name
     again = Location.of(str(place))
     assert again.path == f"bucket/x/{name}"
     assert again.filesystem == place.filesystem, "the endpoint is part of the address"
     assert again == place
+    assert (again.name, again.is_local) == (name, False)
 
 
 def test_a_location_can_be_sent_to_another_process(tmp_path) -> None:
@@ -210,3 +211,35 @@ def test_errors_keep_their_remedy_across_processes() -> None:
     assert (error.message, error.remedy, str(error), error.exit_code) == (
         "what", "do this", "what", 4,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"not parquet at all, but long enough"])
+def test_what_is_opened_as_parquet_and_is_none_is_called_so(tmp_path, content) -> None:
+    place = Location.of(str(tmp_path / "t.parquet"))
+    with pytest.raises(MissingError, match="not found"), place.open_parquet():
+        pass
+    place.write_bytes(content)
+    with pytest.raises(InputError, match="not a Parquet file, or damaged") as caught:
+        with place.open_parquet():
+            pass
+    assert caught.value.remedy == "copy or download it again"
+
+
+def test_an_opened_file_is_read_here_and_there(tmp_path) -> None:
+    place = Location.of(str(tmp_path / "file"))
+    content = bytes(range(256)) * 100
+    place.write_bytes(content)
+    with place.open() as file:
+        assert file.read(3) == content[:3]
+        assert (file.seek(-5, 2), file.read()) == (len(content) - 5, content[-5:])
+        assert (file.seek(5000), file.read(6000), file.tell()) == (5000, content[5000:11000], 11000)
+
+
+@pytest.mark.parametrize(
+    ("offset", "size", "expected"),
+    [(0, 3, b"abc"), (2, 2, b"cd"), (4, 9, b"e"), (5, 1, b""), (9, 1, b""), (0, 0, b"")],
+)
+def test_a_range_is_cut_by_the_end_of_the_file(tmp_path, offset, size, expected) -> None:
+    place = Location.of(str(tmp_path / "file"))
+    place.write_bytes(b"abcde")
+    assert place.read_range(offset, size) == expected

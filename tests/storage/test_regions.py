@@ -9,7 +9,7 @@ from raypipe.errors import InputError
 from raypipe.storage.parts import Parts
 from raypipe.storage.regions import read_regions, region_files
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import REGIONS
+from raypipe.tables import MAPS, REGIONS
 
 
 def region(name: str, image: str, row: int, col: int, feature, *, background=False):
@@ -21,7 +21,7 @@ def region(name: str, image: str, row: int, col: int, feature, *, background=Fal
 def run(tmp_path) -> Run:
     run = Run.at(str(tmp_path / "run"))
     plan = Plan("extract", {}, {})
-    parts = Parts(run, plan, "regions")
+    parts, maps = Parts(run, plan, "regions"), Parts(run, plan, "maps")
     shards = {
         "s1": [region("cat", "b", 1, 0, [1.0, 0.0]), region("cat", "b", 0, 9, [0.0, 1.0]),
                region("dog", "b", 0, 0, [0.5, 0.5])],
@@ -31,6 +31,7 @@ def run(tmp_path) -> Run:
     }  # fmt: skip
     for name, rows in shards.items():
         parts.place(name).write_table(REGIONS.build(rows))
+        maps.place(name).write_table(MAPS.build([]))
     run.finish(plan, {})
     return run
 
@@ -39,6 +40,12 @@ def test_only_the_files_with_a_class_are_listed(run) -> None:
     names = {name: [place.name.split(".")[0] for place in places]
              for name, places in region_files(run).items()}  # fmt: skip
     assert names == {"cat": ["s1", "s2"], "dog": ["s1"]}
+
+
+def test_a_shard_that_is_not_committed_does_not_count(run) -> None:
+    """Maps are written last: regions alone are a killed shard's, and come again."""
+    Parts.of(run, run.require("extract"), "maps").place("s2").delete()
+    assert [len(places) for places in region_files(run).values()] == [1, 1]
 
 
 def test_regions_come_sorted_whatever_the_shards(run) -> None:

@@ -1,4 +1,4 @@
-"""Manifests, the state of a step, and files named after what went into them."""
+"""Manifests, the state of a step, and whose tables may be used."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from raypipe.errors import ConfigError, InputError
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run, fingerprint, slug
-from raypipe.tables import EMBEDDINGS, REJECTS, SCHEMA_VERSION
+from raypipe.tables import REJECTS, SCHEMA_VERSION
 
 CONFIG: dict[str, Any] = {"threshold": 0.2, "localizer": {"name": "cam", "layer": "layer3"}}
 
@@ -148,9 +148,11 @@ def test_a_step_goes_from_missing_over_partial_to_done(run) -> None:
     assert run.state(plan()) == ("partial", [])
     run.finish(plan(), {})
     assert run.state(plan()) == ("done", [])
-    run.reopen("extract")
-    assert run.state(plan()) == ("partial", [])
-    run.reopen("extract")
+    for _ in range(2):
+        run.begin(plan())
+        assert run.state(plan()) == ("partial", [])
+    run.finish(plan(), {})
+    assert run.state(plan()) == ("done", [])
 
 
 @pytest.mark.parametrize(
@@ -178,60 +180,45 @@ def test_settings_survive_json_without_looking_changed(run) -> None:
     assert run.state(Plan("extract", config, {})) == ("done", [])
 
 
-# -- parts ----------------------------------------------------------------------------------------
+# -- unfinished steps -----------------------------------------------------------------------------
 
 
-def test_parts_are_named_by_shard_and_fingerprint(run) -> None:
-    parts = Parts(run, plan(), "rejects")
-    name = f"{run}/extract/rejects/dog%2Fcat.{plan().fingerprint[:8]}.parquet"
-    assert str(parts.place("dog/cat")) == name
-    assert parts.done() == set()
-    parts.place("dog/cat").write_table(rejects("a"))
-    assert parts.done() == {"dog%2Fcat"}
+def test_a_step_that_has_begun_says_what_it_is_about_to_do(run) -> None:
+    assert run.begun("extract") is None
+    run.begin(plan(), {"index_set": "train"})
+    assert run.manifest("extract") is None
+    begun = run.begun("extract")
+    assert begun is not None
+    assert (begun.config, begun.upstream) == (CONFIG, {"index": "aaaa"})
+    assert begun.details["index_set"] == "train"
+    finished = run.finish(plan(), {}, {"index_set": "train"})
+    assert run.begun("extract") is None
+    assert finished.fingerprint == begun.fingerprint
+    assert finished.identity != begun.identity, "what is made from a part is stale afterwards"
 
 
-def test_parts_of_a_finished_step_are_found_from_its_manifest(run) -> None:
-    own = plan(CONFIG | {"only": ["b", "a"], "c": 1e-3})
-    Parts(run, own, "rejects").place("s").write_table(rejects("a"))
-    run.finish(own, {})
-    assert Parts.of(run, run.require("extract"), "rejects").done() == {"s"}
+def test_an_unfinished_step_is_used_by_those_who_ask_for_it_only(run) -> None:
+    partial = Run(run.root, partial=True)
+    run.begin(plan(), {"index_set": "train"})
+    with pytest.raises(InputError, match="step extract is not finished") as caught:
+        run.require("extract")
+    assert caught.value.remedy == f"run `raypipe extract --run {run}` first"
+    assert partial.require("extract").details["index_set"] == "train"
+    with pytest.raises(InputError, match="step cluster has not been done"):
+        partial.require("cluster")
+    run.finish(plan(), {"maps": 3})
+    assert partial.require("extract").counts == {"maps": 3}
 
 
-def test_two_configurations_lie_side_by_side(run) -> None:
-    one, two = plan(), plan(CONFIG | {"threshold": 0.3})
-    Parts(run, one, "rejects").place("s1").write_table(rejects("a", "b"))
-    Parts(run, one, "rejects").place("s2").write_table(rejects("c"))
-    Parts(run, two, "rejects").place("s1").write_table(rejects("d"))
-    assert Parts(run, one, "rejects").done() == {"s1", "s2"}
-    assert Parts(run, one, "rejects").count(REJECTS) == 3
-    assert Parts(run, two, "rejects").count(REJECTS) == 1
-    (run.step("extract") / "rejects" / "notes.txt").write_bytes(b"a person's own file")
-    assert Parts(run, two, "rejects").remove_others() == 2
-    assert Parts(run, one, "rejects").done() == set()
-    assert Parts(run, two, "rejects").done() == {"s1"}
-    assert "notes.txt" in (run.step("extract") / "rejects").names()
-    assert Parts(run, two, "rejects").remove_others() == 0
-
-
-def test_parts_are_read_in_the_order_of_their_names(run) -> None:
-    parts = Parts(run, plan(), "rejects")
-    for name in ("b", "c", "a"):
-        parts.place(name).write_table(rejects(name))
-    read = [table["image_id"].to_pylist() for table in parts.read(REJECTS, ["image_id"])]
-    assert read == [["a"], ["b"], ["c"]]
-
-
-def test_a_part_that_is_another_table_is_refused(run) -> None:
-    parts = Parts(run, plan(), "rejects")
-    parts.place("s").write_table(rejects("a"))
-    with pytest.raises(InputError, match=r"s\.\w{8}\.parquet: not a raypipe embeddings table"):
-        list(parts.read(EMBEDDINGS))
-
-
-def test_a_half_written_part_does_not_count(run) -> None:
-    parts = Parts(run, plan(), "rejects")
-    (parts.folder / f".s{parts.suffix}.12345678.tmp").write_bytes(b"half")
-    assert parts.done() == set()
+def test_what_was_made_from_an_unfinished_step_is_stale_when_that_goes_on(run) -> None:
+    partial = Run(run.root, partial=True)
+    run.begin(plan())
+    part = partial.require("extract")
+    run.finish(Plan("cluster", {}, {"extract": part.identity}), {})
+    assert partial.require("cluster").step == "cluster"
+    run.finish(plan(), {})
+    with pytest.raises(InputError, match="extract was done again after cluster"):
+        partial.require("cluster")
 
 
 # -- tables of a run ------------------------------------------------------------------------------
@@ -252,7 +239,7 @@ def test_a_table_is_checked_on_both_ways(run) -> None:
 def chain(run: Run, **threshold: float) -> None:
     """Do extract and cluster once."""
     first = run.finish(Plan("extract", threshold, {"index": "aaaa"}), {})
-    run.finish(Plan("cluster", {}, {"extract": first.fingerprint}), {})
+    run.finish(Plan("cluster", {}, {"extract": first.identity}), {})
 
 
 def test_a_step_whose_input_was_done_again_is_not_used(run) -> None:
@@ -264,9 +251,35 @@ def test_a_step_whose_input_was_done_again_is_not_used(run) -> None:
     assert "raypipe cluster" in caught.value.remedy
 
 
+def test_more_images_of_the_same_settings_are_another_input(run) -> None:
+    """A retry of rejects changes no setting, only what there is."""
+    same = Plan("extract", {}, {"index": "aaaa"})
+    first = run.finish(same, {}, {"content": "2 rejects"})
+    run.finish(Plan("cluster", {}, {"extract": first.identity}), {})
+    assert run.require("cluster")
+    again = run.finish(same, {}, {"content": "1 reject"})
+    assert again.fingerprint == first.fingerprint
+    assert again.identity != first.identity
+    with pytest.raises(InputError, match="extract was done again after cluster"):
+        run.require("cluster")
+
+
 def test_maps_of_another_head_are_not_used(run) -> None:
     chain(run, threshold=0.2)
     run.finish(Plan("fit", {}, {"index": "aaaa"}), {})
     with pytest.raises(InputError, match="fit was done again after extract") as caught:
         run.require("cluster")
     assert "raypipe extract" in caught.value.remedy
+
+
+def test_tables_of_an_older_version_are_stale_and_not_read(run) -> None:
+    run.finish(plan(), {})
+    place = run.step("extract") / "manifest.json"
+    content = json.loads(place.read_text()) | {"schema_version": SCHEMA_VERSION - 1}
+    place.write_bytes(json.dumps(content).encode())
+    state, reasons = run.state(plan())
+    assert state == "stale"
+    assert reasons == [f"its tables are of version {SCHEMA_VERSION - 1}, now {SCHEMA_VERSION}"]
+    with pytest.raises(InputError, match="made by an older raypipe") as caught:
+        run.require("extract")
+    assert caught.value.remedy == f"run `raypipe extract --run {run}`"

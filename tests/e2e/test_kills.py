@@ -1,0 +1,258 @@
+"""Whatever is killed, and whenever: the same command again gives the same rows, each once.
+
+Drivers and workers are real processes and die by SIGKILL at moments drawn with a seed. A driver is
+forked from a server that has imported everything, because imports take longer than the work.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pyarrow as pa
+import pytest
+from PIL import Image
+from ray.cluster_utils import Cluster
+
+from raypipe.cli import main
+from raypipe.storage.location import Location
+from tests import s3
+
+pytestmark = pytest.mark.faults
+
+FILES, REPEATS, SHARD = 60, 24, 16
+IMAGES = FILES * REPEATS
+SHARDS = -(-IMAGES // SHARD)
+DEADLINE = 240.0  # seconds; nothing here should take a tenth of it
+
+
+# -- drivers --------------------------------------------------------------------------------------
+
+
+def drive(words: list[str], env: dict[str, str], log: str) -> None:
+    """Be `raypipe` with these arguments; runs in a forked process."""
+    os.environ.update(env)
+    os.setsid()
+    with Path(log).open("ab") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    sys.argv = ["raypipe", *words]
+    main()
+
+
+Start = Callable[..., BaseProcess]
+
+
+@pytest.fixture(scope="module")
+def start() -> Start:
+    """Start a driver process."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["raypipe.cli", "raypipe.extract.flow", "ray.data"])
+
+    def begin(*words: object, log: Path) -> BaseProcess:
+        process = context.Process(
+            target=drive, args=([str(word) for word in words], dict(os.environ), str(log))
+        )
+        process.start()
+        return process
+
+    return begin
+
+
+def kill_driver(process: BaseProcess) -> None:
+    assert process.pid is not None
+    os.killpg(process.pid, signal.SIGKILL)  # a local cluster dies with its driver, or by itself
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+# -- clusters and data ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Cluster]:
+    """A cluster that runs whatever its drivers do."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        running = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+        yield running
+        running.shutdown()
+
+
+def workers(cluster: Cluster) -> list[psutil.Process]:
+    """Return the processes that hold networks."""
+    raylets = [
+        psutil.Process(info.process.pid)
+        for node in cluster.list_all_nodes()
+        for info in node.all_processes["raylet"]
+    ]
+    below = [child for raylet in raylets for child in raylet.children(recursive=True)]
+    return [child for child in below if child.cmdline()[:1][0].startswith("ray::MapWorker")]
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where images and runs lie, on disk or in a bucket.
+
+    Attributes:
+        root: Path or URI.
+        images: The list of images.
+    """
+
+    root: str
+    images: str
+
+    def at(self, path: str) -> Location:
+        return Location.of(self.root) / "run" / path
+
+    def done(self) -> int:
+        """Return how many shards are committed."""
+        return len(self.at("extract/maps").names())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Images of two classes, one of them broken, each listed many times under other names."""
+    root = tmp_path_factory.mktemp("images")
+    generator = np.random.default_rng(0)
+    for number in range(FILES):
+        pixels = generator.integers(0, 255, (6, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).resize((80, 64)).save(root / f"{number}.png")
+    (root / "7.png").write_bytes((root / "7.png").read_bytes()[:60])
+    lines = ["uri,class,image_id"] + [
+        f"{number}.png,{('boat', 'car')[number % 2]},{number}-{again}"
+        for number in range(FILES)
+        for again in range(REPEATS)
+    ]
+    (root / "list.csv").write_text("\n".join(lines))
+    return root
+
+
+@pytest.fixture(scope="module", params=["disk", "bucket"])
+def place(request, folder: Path, tmp_path_factory) -> Iterator[Place]:
+    if request.param == "disk":
+        yield Place(str(tmp_path_factory.mktemp("runs")), str(folder / "list.csv"))
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in s3.ENVIRONMENT.items():
+            patch.setenv(name, value)
+        with s3.serving() as store:
+            images = store.upload(folder)
+            yield Place(store.uri(store.bucket()), store.uri(f"{images}/list.csv"))
+
+
+def command(place: Place, weights: Path, address: str) -> list[object]:
+    return [
+        "extract", "--dataset", "manifest", "--root", place.images, "--architecture", "toynet",
+        "--weights", weights, "--run", Location.of(place.root) / "run",
+        "--address", address, "--set", f"dataset.shard_size={SHARD}",
+        "--set", "extract.dimensions=0",
+    ]  # fmt: skip
+
+
+# -- rows -----------------------------------------------------------------------------------------
+
+KEYS = {
+    "maps": ["image_id", "class"],
+    "regions": ["image_id", "class", "background", "row", "col"],
+    "rejects": ["image_id"],
+}
+
+
+def rows(place: Place) -> dict[str, tuple[int, str]]:
+    """Return number and hash of each table's rows; fails if a row stands twice."""
+    found = {}
+    for kind, keys in KEYS.items():
+        parts = place.at(f"extract/{kind}")
+        assert not [name for name in parts.names() if not name.endswith(".parquet")], "left over"
+        table = pa.concat_tables([(parts / name).read_table() for name in parts.names()])
+        table = table.sort_by([(key, "ascending") for key in keys])
+        own = list(zip(*(table[key].to_pylist() for key in keys), strict=True))
+        assert len(set(own)) == len(own), f"a row of {kind} stands twice"
+        if kind == "rejects":
+            table = table.drop_columns(["uri", "detail"])  # they name the place
+        digest = hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest()
+        found[kind] = (len(own), digest)
+    return found
+
+
+@pytest.fixture(scope="module")
+def undisturbed(start, cluster, weights, folder, tmp_path_factory) -> dict[str, tuple[int, str]]:
+    place = Place(str(tmp_path_factory.mktemp("undisturbed")), str(folder / "list.csv"))
+    log = tmp_path_factory.mktemp("log") / "log"
+    running = start(*command(place, weights, cluster.address), log=log)
+    running.join(DEADLINE)
+    assert running.exitcode == 0, log.read_text()
+    found = rows(place)
+    assert found["maps"][0] == IMAGES - REPEATS
+    assert found["rejects"][0] == REPEATS
+    assert found["regions"][0] > IMAGES
+    return found
+
+
+def wait_until(done: Callable[[], bool], running: BaseProcess, log: Path) -> None:
+    """Wait for a moment in a driver's life."""
+    deadline = time.monotonic() + DEADLINE
+    while not done():
+        assert running.is_alive(), log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.02)
+
+
+# -- kills ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.timeout(600)
+def test_five_dead_drivers_and_three_dead_workers(
+    place, start, cluster, weights, undisturbed, tmp_path
+) -> None:
+    draw = random.Random(3)
+    log = tmp_path / "log"
+    words = command(place, weights, cluster.address)
+    moments = sorted(draw.sample(range(1, SHARDS * 3 // 4), 8))
+    for moment in moments[:5]:
+        running = start(*words, log=log)
+        wait_until(lambda at=moment: place.done() >= at, running, log)
+        kill_driver(running)
+        assert not place.at("extract/manifest.json").exists()
+    running = start(*words, "--json", log=log)
+    for moment in moments[5:]:
+        wait_until(lambda at=moment: place.done() >= at and bool(workers(cluster)), running, log)
+        draw.choice(workers(cluster)).kill()
+    running.join(DEADLINE)
+    assert running.exitcode == 0, log.read_text()
+    assert rows(place) == undisturbed
+    manifest = json.loads(place.at("extract/manifest.json").read_text())
+    assert manifest["counts"]["maps"] == undisturbed["maps"][0]
+    assert manifest["counts"]["rejects"] == REPEATS
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_a_node_that_is_lost_in_the_middle(
+    start, cluster, weights, undisturbed, folder, tmp_path
+) -> None:
+    place = Place(str(tmp_path), str(folder / "list.csv"))
+    node = cluster.add_node(num_cpus=1)
+    log = tmp_path / "log"
+    running = start(*command(place, weights, cluster.address), log=log)
+    raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
+    wait_until(lambda: place.done() >= SHARDS // 4, running, log)
+    assert any("MapWorker" in child.cmdline()[0] for child in raylet.children(recursive=True))
+    cluster.remove_node(node, allow_graceful=False)
+    running.join(DEADLINE)
+    assert running.exitcode == 0, log.read_text()
+    assert rows(place) == undisturbed

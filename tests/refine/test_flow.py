@@ -1,0 +1,116 @@
+"""What an actor makes of a shard: a plain detection of every class, and one by every rule."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from raypipe.config import RefineConfig
+from raypipe.localizers.projection import Projection, projection_table, random_directions
+from raypipe.maps import normalised
+from raypipe.refine.boxes import map_boxes
+from raypipe.refine.flow import OUTPUTS, RefineContext, RefineShard
+from raypipe.refine.match import Matcher
+from raypipe.refine.references import ReferenceStore
+from raypipe.refine.suppress import refined
+from raypipe.storage.commit import ShardCommit
+from raypipe.storage.parts import Parts
+from raypipe.storage.regions import region_files
+from raypipe.storage.run import Plan, Run
+from raypipe.tables import ASSIGNMENTS, DETECTIONS, MAPS, PROJECTION, REGIONS, SPECTRA, matrix
+from tests.drawn import noise_shard, toynet_job
+
+DIMENSIONS = 8
+CPU = torch.device("cpu")
+LABELS = (("class1",), ("class2",), ("class2", "class1"))
+RULES = ("classify", "filter")
+
+
+def references(folder: Path) -> ReferenceStore:
+    """Write a run with 20 regions of class1 in two clusters; the first is the object."""
+    run = Run.at(str(folder / "run"))
+    directions = random_directions(32, DIMENSIONS, 0)
+    run.write(PROJECTION, projection_table(directions), "extract", "projection.parquet")
+    extract, cluster = Plan("extract", {}, {}), Plan("cluster", {}, {})
+    features = np.random.default_rng(0).normal(size=(20, DIMENSIONS))
+    features /= np.linalg.norm(features, axis=1, keepdims=True)
+    places = [{"image_id": "a", "class": "class1", "row": at, "col": 0} for at in range(20)]
+    regions = [place | {"score": 0.5, "background": False, "feature": feature}
+               for place, feature in zip(places, features, strict=True)]  # fmt: skip
+    assignments = [place | {"cluster": 1 + place["row"] % 2, "typicality": 1.0}
+                   for place in places]  # fmt: skip
+    spectrum = {"class": "class1", "clustering": "x", "eigenvalues": [1.0], "clusters": 2,
+                "components": 1, "residual": 0.0, "regions": 20,
+                "centre": features.mean(axis=0)}  # fmt: skip
+    Parts(run, extract, "regions").place("s").write_table(REGIONS.build(regions))
+    Parts(run, extract, "maps").place("s").write_table(MAPS.build([]))
+    Parts(run, cluster, "assignments").place("class1").write_table(ASSIGNMENTS.build(assignments))
+    run.write(SPECTRA, SPECTRA.build([spectrum]), "cluster", "spectra.parquet")
+    run.finish(extract, {})
+    run.finish(cluster, {})
+    verdicts = {("class1", 1): "object", ("class1", 2): "distractor", ("class2", 1): "distractor"}
+    return ReferenceStore(run, region_files(run), verdicts)
+
+
+@pytest.fixture
+def context(tmp_path) -> RefineContext:
+    store = references(tmp_path)
+    commit = ShardCommit(store.run, Plan("refine/val", {}, {}), OUTPUTS)
+    job = toynet_job(tmp_path, "class1", "class2")
+    return RefineContext(commit, job, RefineConfig(rules=RULES, neighbors=5), 2, store)
+
+
+@pytest.fixture
+def detections(context) -> dict[tuple[str, str, str], dict]:
+    """Refine a shard; return its rows by image, class and rule, maps as grids."""
+    RefineShard(context)(noise_shard("s", LABELS, rejects=["s-3"]))
+    table = context.commit.parts(DETECTIONS).rows(DETECTIONS, "s")
+    grids = matrix(table["map"]).astype(np.float32).reshape(-1, 8, 8)
+    rows = [row | {"map": grid} for row, grid in zip(table.to_pylist(), grids, strict=True)]
+    return {(row["image_id"], row["class"], row["rule"]): row for row in rows}
+
+
+def test_there_is_a_row_for_each_class_and_rule(context, detections) -> None:
+    pairs = {(f"s-{at}", name) for at, own in enumerate(LABELS) for name in own}
+    assert set(detections) == {(*pair, rule) for pair in pairs for rule in ("plain", *RULES)}
+    assert context.commit.rejected()["image_id"].to_pylist() == ["s-3"]
+
+
+def test_a_rule_decides_over_the_cells_by_their_own_features(context, detections) -> None:
+    """The same from all cells at once: those that no rule looks at may not matter."""
+    shard = noise_shard("s", LABELS)
+    result = context.job.build().localize(shard.pixels, [(0, 0), (2, 0)])
+    project = Projection.of(context.commit.run, CPU)
+    found = context.store.read("class1")
+    assert found is not None
+    matcher = Matcher(found, 5, CPU)
+    for at, raw in zip((0, 2), result.maps.numpy(), strict=True):
+        plain = normalised(raw)
+        cells = result.features[at].permute(1, 2, 0).reshape(64, 32)
+        share = matcher.object_share(project(cells)).reshape(8, 8)
+        assert share.std() > 0.1
+        np.testing.assert_allclose(
+            detections[f"s-{at}", "class1", "plain"]["map"], plain, atol=1e-3
+        )
+        for rule in RULES:
+            grid = refined(plain, share, rule, context.config)
+            row = detections[f"s-{at}", "class1", rule]
+            assert not row["fallback"]
+            np.testing.assert_allclose(row["map"], grid / grid.max(), atol=1e-3)
+            boxes = map_boxes(grid / grid.max(), 20, 30, context.config.threshold, every=False)
+            sides = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in row["boxes"]]
+            np.testing.assert_allclose(sides, boxes, atol=1)
+
+
+def test_a_class_without_an_object_cluster_falls_back_to_the_plain_map(detections) -> None:
+    for image in ("s-1", "s-2"):
+        plain = detections[image, "class2", "plain"]
+        assert not plain["fallback"]
+        for rule in RULES:
+            row = detections[image, "class2", rule]
+            assert row["fallback"]
+            np.testing.assert_array_equal(row["map"], plain["map"])
+            assert row["boxes"] == plain["boxes"]
