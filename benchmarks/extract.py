@@ -29,7 +29,7 @@ from rich.table import Table
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.data import image_tree, state_dict
-from benchmarks.measure import Measured, Outcome, Task, in_own_process
+from benchmarks.measure import Measured, Task, in_own_process, measured
 
 NETWORKS = ("resnet50", "resnet18", "mobilenet_v2")
 
@@ -37,7 +37,7 @@ NETWORKS = ("resnet50", "resnet18", "mobilenet_v2")
 ORDER = ("decode", "grad_cam", "ray_docs", "dataloader", "forward", "raypipe")
 NAMES = ("forward", "decode", "dataloader", "ray_docs", "grad_cam", "raypipe")
 WORDS = {
-    "forward": "network alone, tensors in memory",
+    "forward": "network alone, in memory",
     "decode": "decoding alone",
     "dataloader": "PyTorch DataLoader script",
     "ray_docs": "Ray documentation's pattern",
@@ -50,6 +50,8 @@ AIMS = {
     "resnet18": {"forward": 0.80},
 }
 """What raypipe's rate, divided by the other's, should reach at 224 px on two cores."""
+
+SCRIPT = Path(__file__).resolve()
 
 console = Console(stderr=True, highlight=False)
 
@@ -72,40 +74,36 @@ def contend(name: str, request: str) -> None:
     content = json.loads(request)
     task = Task(**content["task"])
     if name.startswith("calibrate_"):
-        # The same shape as a measurement's, so that one function runs both.
-        outcome = Outcome(0, 0.0, json.dumps(calls[name](task)))
+        print(json.dumps(calls[name](task)))
     else:
-        outcome = calls[name](task, content["settings"])
-    print(json.dumps(asdict(outcome)))
+        print(json.dumps(asdict(calls[name](task, content["settings"]))))
 
 
 def measure(task: Task, names: list[str], rounds: int) -> dict[str, list[Measured]]:
     """Calibrate the contenders that have a choice, then measure each in every round."""
-    script = Path(__file__).resolve()
     settings: dict[str, Any] = {}
     for name in ("dataloader", "grad_cam", "forward"):
         if name in names:
             console.print(f"{name}: finding its best arrangement")
-            found = in_own_process(script, f"calibrate_{name}", task, {})
-            settings[name] = json.loads(found.outcome.arrangement)
-    measured: dict[str, list[Measured]] = {name: [] for name in names}
+            settings[name] = in_own_process(SCRIPT, f"calibrate_{name}", task, {})[0]
+    found: dict[str, list[Measured]] = {name: [] for name in names}
     for number in range(rounds):
         for name in (name for name in ORDER if name in names):
-            found = in_own_process(script, name, task, settings.get(name, {}))
-            measured[name].append(found)
+            one = measured(SCRIPT, name, task, settings.get(name, {}))
+            found[name].append(one)
             console.print(
                 f"{name}, round {number + 1} of {rounds}: "
-                f"{found.outcome.images_per_second:.1f} images a second"
+                f"{one.outcome.images_per_second:.1f} images a second"
             )
-    return measured
+    return found
 
 
-def summary(task: Task, measured: dict[str, list[Measured]]) -> dict[str, Any]:
+def summary(task: Task, found: dict[str, list[Measured]]) -> dict[str, Any]:
     """Return medians over the rounds, peaks of memory, and ratios, for JSON."""
-    names = [name for name in NAMES if measured.get(name)]
-    rounds = {name: [found.outcome.images_per_second for found in measured[name]] for name in names}
+    names = [name for name in NAMES if found.get(name)]
+    rounds = {name: [one.outcome.images_per_second for one in found[name]] for name in names}
     rates = {name: statistics.median(rounds[name]) for name in names}
-    last = {name: measured[name][-1].outcome for name in names}
+    last = {name: found[name][-1].outcome for name in names}
     own = rates.get("raypipe")
     return {
         "network": task.network,
@@ -113,10 +111,10 @@ def summary(task: Task, measured: dict[str, list[Measured]]) -> dict[str, Any]:
         "images": task.images,
         "threads": task.threads,
         "images_per_second": _rounded(rates),
-        "peak_mb": _peaks(measured, names, "peak_mb"),
-        "driver_mb": _peaks(measured, names, "driver_mb"),
-        "object_store_mb": _peaks(measured, names, "object_store_mb"),
-        "wall_seconds": _peaks(measured, names, "wall_seconds"),
+        "peak_mb": _peaks(found, names, "peak_mb"),
+        "driver_mb": _peaks(found, names, "driver_mb"),
+        "object_store_mb": _peaks(found, names, "object_store_mb"),
+        "wall_seconds": _peaks(found, names, "wall_seconds"),
         "ratios": {
             f"raypipe/{name}": round(own / rate, 3)
             for name, rate in rates.items()
@@ -124,7 +122,7 @@ def summary(task: Task, measured: dict[str, list[Measured]]) -> dict[str, Any]:
         },
         "images_measured": {name: last[name].images for name in names},
         "arrangements": {name: last[name].arrangement for name in names},
-        "details": {name: _details(measured[name]) for name in names if last[name].details},
+        "details": {name: _details(found[name]) for name in names if last[name].details},
         "rounds": {name: [round(rate, 1) for rate in rounds[name]] for name in names},
         "machine": machine(),
     }
@@ -147,40 +145,39 @@ def machine() -> dict[str, str]:
 
 def table(report: dict[str, Any]) -> Table:
     """Draw the contenders."""
-    drawn = Table(title="{network} at {input_size} px, {images:,} images, {threads} CPU cores, "
-                        .format(**report) + report["machine"]["precision"])  # fmt: skip
+    title = "{network} at {input_size} px, {images:,} images, {threads} CPU cores, "
+    drawn = Table(title=title.format(**report) + report["machine"]["precision"])
     drawn.add_column("", no_wrap=True)
-    for heading in ("images/s", "raypipe is", "aim", "peak MB", "store MB", "wall s"):
+    for heading in ("images/s", "raypipe is", "aim", "peak MB", "store MB"):
         drawn.add_column(heading, justify="right", no_wrap=True)
-    drawn.add_column("arrangement")
     for name, rate in report["images_per_second"].items():
+        on_ray = name in {"ray_docs", "raypipe"}
         drawn.add_row(
             WORDS[name],
             f"{rate:.1f}",
             _times(report["ratios"].get(f"raypipe/{name}")),
             _verdict(report, name),
             f"{report['peak_mb'][name]:,.0f}",
-            f"{report['object_store_mb'][name]:,.0f}" if report["object_store_mb"][name] else "",
-            f"{report['wall_seconds'][name]:,.0f}",
-            report["arrangements"][name],
+            f"{report['object_store_mb'][name]:,.0f}" if on_ray else "",
         )
     return drawn
 
 
 def notes(report: dict[str, Any]) -> list[str]:
     """Return what the table does not say."""
-    details, lines = report["details"], []
+    details = report["details"]
+    lines = [f"{WORDS[name]}: {words}" for name, words in report["arrangements"].items()]
     if "forward" in details:
-        lines.append("network with its batch norms left alone: "
-                     f"{details['forward']['forward_unfolded']:.1f} images/s")  # fmt: skip
+        rate = details["forward"]["forward_unfolded"]
+        lines.append(f"network alone with its batch norms left as they are: {rate:.1f} images/s")
     if "raypipe" in details:
         own = details["raypipe"]
         lines.append(
-            f"raypipe from the step's start to its last shard, loading in actors included: "
+            f"raypipe from the step's start to its last shard, actors' start-up included: "
             f"{own['to_last_shard']:.1f} images/s; the whole step: {own['whole_extract']:.1f}"
         )
     if "grad_cam" in report["images_measured"]:
-        lines.append(f"grad-cam measured over {report['images_measured']['grad_cam']:,} images")
+        lines.append(f"grad-cam is measured over {report['images_measured']['grad_cam']:,} images")
     return lines
 
 
@@ -201,13 +198,9 @@ def _rounded(values: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 1) for name, value in values.items()}
 
 
-def _peaks(
-    measured: dict[str, list[Measured]], names: list[str], attribute: str
-) -> dict[str, float]:
+def _peaks(found: dict[str, list[Measured]], names: list[str], attribute: str) -> dict[str, float]:
     """Return the highest value of any round."""
-    return _rounded(
-        {name: max(getattr(found, attribute) for found in measured[name]) for name in names}
-    )
+    return _rounded({name: max(getattr(one, attribute) for one in found[name]) for name in names})
 
 
 def _details(found: list[Measured]) -> dict[str, float]:

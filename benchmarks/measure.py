@@ -114,29 +114,41 @@ def steady_rate(finished: Sequence[tuple[float, int]], head: int = 1, tail: int 
     return units / max(ordered[-1][0] - ordered[head - 1][0], 1e-9)
 
 
-def in_own_process(script: Path, name: str, task: Task, settings: dict[str, Any]) -> Measured:
-    """Run one contender and return what it reached.
+def in_own_process(
+    script: Path, name: str, task: Task, settings: dict[str, Any]
+) -> tuple[dict[str, Any], MemoryWatch]:
+    """Run one contender, or its calibration.
 
     Args:
-        script: Understands `--contender NAME --task JSON` and prints an outcome's JSON, last.
+        script: Understands `--contender NAME --task JSON` and prints JSON, last.
         name: The contender.
         task: The work.
         settings: What its calibration chose.
+
+    Returns:
+        What it printed, and what its memory was.
     """
-    started = time.monotonic()
     command = [sys.executable, str(script), "--contender", name]
     command += ["--task", json.dumps({"task": asdict(task), "settings": settings})]
     log = Path(task.work) / f"{name}.log"
-    with log.open("a") as words:
+    with log.open("w") as words:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=words, text=True)
-        watch = MemoryWatch(child.pid)
-        with watch:
+        with MemoryWatch(child.pid) as watch:
             printed = child.communicate()[0]
-    seconds = time.monotonic() - started
     if child.returncode:
         sys.exit(f"{name} failed:\n{printed[-2000:]}{log.read_text()[-4000:]}")
-    outcome = Outcome(**json.loads(printed.splitlines()[-1]))
-    return Measured(outcome, seconds, watch.peak_mb, watch.driver_mb, watch.object_store_mb)
+    found: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    return found, watch
+
+
+def measured(script: Path, name: str, task: Task, settings: dict[str, Any]) -> Measured:
+    """Run one contender and return what it reached; see `in_own_process`."""
+    started = time.monotonic()
+    found, watch = in_own_process(script, name, task, settings)
+    seconds = time.monotonic() - started
+    return Measured(
+        Outcome(**found), seconds, watch.peak_mb, watch.driver_mb, watch.object_store_mb
+    )
 
 
 class MemoryWatch:

@@ -104,7 +104,7 @@ class ExtractConfig(Section):
     background_threshold: Share = Field(0.1, description="background bank: score below this")
     background_per_class: int = Field(5000, ge=0, description="cells of the bank, at most")
     dimensions: int = Field(
-        256, ge=0, description="of the stored features, a random projection; 0 = all"
+        512, ge=0, description="of the stored features, a random projection; 0 = all"
     )
     seed: int = Field(0, description="seed of the sampling and of the projection")
 

@@ -11,7 +11,7 @@ from raypipe.pipeline import Pipeline
 from raypipe.resolve import located
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.images import read_shards
-from raypipe.storage.run import Plan, Run, State, slug
+from raypipe.storage.run import Manifest, Plan, Run, State, slug
 
 _RECENT = timedelta(minutes=5)
 """How far back a rate looks: long enough for several shards, short enough to show a stall."""
@@ -67,29 +67,30 @@ def states(pipeline: Pipeline) -> Iterator[StepState]:
         manifest = pipeline.run.manifest(name)
         counts = manifest.counts if manifest else {}
         seconds = manifest.seconds if manifest else 0.0
+        if begun := pipeline.run.begun(name):
+            yield StepState(name, "partial", [], counts, seconds, _progress(pipeline, begun))
+            continue
         try:
             state, reasons = pipeline.run.state(make())
         except RaypipeError as error:
             # The step's plan needs a step that is not there: it has to wait for it.
             yield StepState(name, "waiting", [error.message], counts, seconds)
             continue
-        progress = _progress(pipeline, name) if state == "partial" else None
-        yield StepState(name, state, reasons, counts, seconds, progress)
+        yield StepState(name, state, reasons, counts, seconds)
 
 
-def _progress(pipeline: Pipeline, name: str) -> Progress | None:
-    """Return how far a step is that works shard by shard."""
+def _progress(pipeline: Pipeline, begun: Manifest) -> Progress | None:
+    """Return how far a step is, or None for one that does not work shard by shard."""
     from raypipe.extract.flow import OUTPUTS as EXTRACT
     from raypipe.fit.flow import OUTPUTS as FIT
     from raypipe.refine.flow import OUTPUTS as REFINE
 
-    run, step = pipeline.run, name.partition("/")[0]
+    run, step = pipeline.run, begun.step.partition("/")[0]
     outputs = {"fit": FIT, "extract": EXTRACT, "refine": REFINE}.get(step)
-    begun = run.begun(name)
-    if begun is None or outputs is None:
+    if outputs is None:
         return None
     index_set = pipeline.target_set if step == "refine" else pipeline.settings.dataset.split
-    commit = ShardCommit(run, Plan(name, begun.config, begun.upstream), outputs)
+    commit = ShardCommit(run, Plan(begun.step, begun.config, begun.upstream), outputs)
     sizes = {slug(row["shard"]): row["images"] for row in read_shards(run, index_set).to_pylist()}
     written = commit.parts(outputs[-1].table).written()
     now = datetime.now(UTC)

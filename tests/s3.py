@@ -180,8 +180,8 @@ def hanging_up(handler: _Handler) -> None:
     handler.close_connection = True
 
 
-def meeting(others: threading.Barrier) -> Answer:
-    """Pass on once so many requests are there at a time."""
+def meeting(others: threading.Barrier | threading.Event) -> Answer:
+    """Pass on once so many requests are there at a time, or something has happened."""
 
     def answer(handler: _Handler) -> None:
         others.wait(timeout=20)

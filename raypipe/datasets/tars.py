@@ -205,7 +205,8 @@ def read_compressed(place: Location, suffixes: tuple[str, ...]) -> Iterator[tupl
     For annotations, which are read whole: one pass, nothing is kept.
 
     Raises:
-        InputError: If it is damaged or cut short, or such a file is larger than 16 MiB.
+        InputError: If it is damaged or cut short, or such a file is larger than 16 MiB, no plain
+            file, or named so that it leads out of the archive.
     """
     last = ""
     try:
@@ -218,8 +219,9 @@ def read_compressed(place: Location, suffixes: tuple[str, ...]) -> Iterator[tupl
         ):
             while info := tar.next():
                 tar.members.clear()  # type: ignore[attr-defined]
-                if not info.isreg() or not info.name.endswith(suffixes):
+                if info.isdir() or not info.name.endswith(suffixes):
                     continue
+                _refuse(info, str(place))
                 if info.size > _ANNOTATION or (content := tar.extractfile(info)) is None:
                     raise InputError(
                         f"{place}: {info.name} has {info.size} bytes, no annotation is so long",

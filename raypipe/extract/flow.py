@@ -23,7 +23,7 @@ from raypipe.tables import MAPS, PROJECTION, REGIONS
 STEP = "extract"
 
 OUTPUTS = (
-    # 1,024 rows are half a megabyte: a class is read without the rest of its shard.
+    # 1,024 rows are a megabyte: a class is read without the rest of its shard.
     Output(REGIONS, ("class", "background", "image_id", "row", "col"), group=1024),
     Output(MAPS, ("image_id", "class")),
 )

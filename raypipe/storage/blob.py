@@ -69,8 +69,20 @@ def read_blobs(uris: Sequence[str]) -> Iterator[Blob]:
     reads = list(_planned(uris))
     if not reads:
         return
-    for blobs in in_order(_Read.blobs, reads, Location.of(reads[0].file)):
+    for blobs in in_order(_Read.blobs, reads, _place(reads)):
         yield from blobs
+
+
+def _place(reads: Sequence[_Read]) -> Location:
+    """Return where there is something to read, a remote place before a local one."""
+    for read in sorted(reads, key=lambda read: "://" not in read.file):
+        try:
+            return Location.of(read.file)
+        except StoreError:
+            raise
+        except InputError:
+            continue  # a URI that cannot be meant is found missing when its turn comes
+    return Location.of(".")
 
 
 @dataclass(frozen=True)

@@ -156,19 +156,22 @@ def _client(options: S3Options, bucket: str) -> Any:  # noqa: ANN401 -- botocore
     import botocore
     from botocore.config import Config
 
+    endpoint = _endpoint(options)
     signed = {"signature_version": botocore.UNSIGNED} if options.anonymous else {}
     config = Config(
         retries={"mode": "standard", "total_max_attempts": _ATTEMPTS},
         connect_timeout=_CONNECT,
         read_timeout=_READ,
         max_pool_connections=_LISTED_AT_A_TIME,
-        s3={"addressing_style": "path"} if _endpoint(options) else None,
+        s3={"addressing_style": "path"} if endpoint else None,
+        # Many stores other than AWS know no checksums behind the content, boto3's default.
+        request_checksum_calculation="when_required" if endpoint else "when_supported",
         **signed,
     )
     return _session(options.profile).client(
         "s3",
         region_name=_region(options, bucket),
-        endpoint_url=_endpoint(options) or None,
+        endpoint_url=endpoint or None,
         config=config,
     )
 

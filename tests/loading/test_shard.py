@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 from PIL import Image
 
-from raypipe.errors import InputError
+from raypipe.errors import InputError, StoreError
 from raypipe.loading.shard import DecodedShard, ReadShard, Reject, ShardImage, commit_shard
 from raypipe.storage.blob import range_uri
 from raypipe.storage.commit import Output, ShardCommit
@@ -53,21 +53,22 @@ def test_a_shard_is_read_in_order_and_its_bad_inputs_are_rejected(tmp_path) -> N
     (tmp_path / "folder.png").mkdir()
     names = ("red.png", "empty.png", "missing.png", "text.png", "huge.png", "folder.png",
              "blue.png", "other.png")  # fmt: skip
-    read = reader(tmp_path, *(tmp_path / name for name in names), limit=10_000)
+    uris = [str(tmp_path / name) for name in names]
+    read = reader(tmp_path, "nosuch://bucket/far.png", *uris, limit=10_000)
     shard = decoded(read)
     assert shard.name == "s"
     assert shard.images == (
-        ShardImage("red.png", str(tmp_path / "red.png"), ("cat", "dog"), (0, 7), 30, 20),
-        ShardImage("blue.png", str(tmp_path / "blue.png"), ("cat", "dog"), (6, 7), 10, 40),
+        ShardImage("red.png", str(tmp_path / "red.png"), ("cat", "dog"), (1, 7), 30, 20),
+        ShardImage("blue.png", str(tmp_path / "blue.png"), ("cat", "dog"), (7, 7), 10, 40),
     )
     np.testing.assert_array_equal(shard.pixels[:, 5, 5], [[255, 0, 0], [0, 0, 255]])
     assert {item.image_id: item.reason for item in shard.rejects} == {
         "empty.png": "empty", "missing.png": "missing", "text.png": "undecodable",
-        "huge.png": "too_large", "folder.png": "missing",
+        "huge.png": "too_large", "folder.png": "missing", "far.png": "missing",
     }  # fmt: skip
-    assert REJECTS.build([vars(item) for item in shard.rejects]).num_rows == 5
+    assert REJECTS.build([vars(item) for item in shard.rejects]).num_rows == 6
     assert not shard.retried
-    assert sorted(shard.image_ids) == sorted(names[:-1])
+    assert sorted(shard.image_ids) == sorted(["far.png", *names[:-1]])
     assert decoded(read, "t").image_ids == ["other.png"]
 
 
@@ -92,10 +93,9 @@ def test_images_within_a_file_are_read_too(tmp_path) -> None:
 
 def test_a_store_that_cannot_be_reached_is_no_fault_of_the_images(tmp_path) -> None:
     """Else an hour without network would make rejects of a whole set."""
-    read = reader(tmp_path, drawn(tmp_path / "a.png"), "nosuch://bucket/b.png", tmp_path / "c")
-    with pytest.raises(InputError, match="nosuch://bucket/b.png") as caught:
-        decoded(read)
-    assert caught.value.remedy
+    far = "s3://bucket/b.png?endpoint_override=127.0.0.1:1"  # where nobody listens
+    with pytest.raises(StoreError, match=r"127\.0\.0\.1:1: no connection"):
+        decoded(reader(tmp_path, drawn(tmp_path / "a.png"), far, tmp_path / "c"))
 
 
 @pytest.mark.parametrize("damage", ["gone", "text"])

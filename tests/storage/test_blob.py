@@ -114,6 +114,16 @@ def test_a_damaged_file_is_no_fault_of_the_store(put) -> None:
     assert second == b"good"
 
 
+@pytest.mark.faults
+@pytest.mark.parametrize("uri", ["nosuch://x/a.jpg", "s3://bucket/two words.jpg", "s3://"])
+def test_a_uri_that_cannot_be_meant_is_one_missing_image(put, uri) -> None:
+    good = put("good.jpg", b"good")
+    first, second = found([uri, good])
+    assert uri in first
+    assert second == b"good"
+    assert len(found([uri])) == 1
+
+
 def gets(proxy: Proxy) -> list[str]:
     return [request.range for request in proxy.requests if request.kind == "GET"]
 

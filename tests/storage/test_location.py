@@ -219,9 +219,9 @@ def test_what_is_opened_as_parquet_and_is_none_is_called_so(tmp_path, content) -
     with pytest.raises(MissingError, match="not found"), place.open_parquet():
         pass
     place.write_bytes(content)
-    with pytest.raises(InputError, match="not a Parquet file, or damaged") as caught:
-        with place.open_parquet():
-            pass
+    damaged = pytest.raises(InputError, match="not a Parquet file, or damaged")
+    with damaged as caught, place.open_parquet():
+        pass
     assert caught.value.remedy == "copy or download it again"
 
 
