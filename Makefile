@@ -3,6 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.ready
 
+# Where it is set, each of the many processes that Ray and the tests start compiles torch anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help setup demo test check bench docs lock
 .DEFAULT_GOAL := help
 

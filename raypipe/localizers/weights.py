@@ -107,7 +107,7 @@ def _read(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str, ...
 
     place = Location.of(config.weights)
     content = place.read_bytes()
-    if config.weights.endswith(".safetensors"):
+    if place.name.endswith(".safetensors"):
         try:
             state = load_safetensors(content)
         except SafetensorError as error:
