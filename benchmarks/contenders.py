@@ -102,7 +102,7 @@ def forward(task: Task, settings: Settings) -> Outcome:
     speeds = [(_together(_forward_part, task, own | given)[0], own) for own in settings["best"]]
     (images, rate), own = max(speeds, key=lambda item: item[0][1])
     [(_, unfolded)] = _together(_forward_part, task, own | given | {"folded": False})
-    words = f"{own['processes']} × {own['threads']} threads, batch {own['batches'][0]}"
+    words = f"{own['processes']} × {_threads(own)}, batch {own['batches'][0]}"
     return Outcome(images, rate, words, {"forward_unfolded": unfolded})
 
 
@@ -129,6 +129,11 @@ def _repeated(network: nn.Module, batch: Tensor, settings: Settings, barrier: Ba
         network(batch)
         images += len(batch)
     return images, seconds
+
+
+def _threads(settings: Settings) -> str:
+    number = settings["threads"]
+    return f"{number} thread{'s' if number > 1 else ''}"
 
 
 # -- decoding only ----------------------------------------------------------------------------
@@ -204,7 +209,7 @@ def dataloader(task: Task, settings: Settings) -> Outcome:
     finished = list(_load_and_localize(task, settings, HookedCam(task), writer.add))
     writer.flush()
     finished.append((time.perf_counter(), 0))
-    words = "{workers} workers, {threads} threads, batch {batch}".format(**settings)
+    words = f"{settings['workers']} workers, {_threads(settings)}, batch {settings['batch']}"
     return Outcome(sum(size for _, size in finished[1:]), steady_rate(finished), words)
 
 
@@ -271,7 +276,7 @@ def grad_cam(task: Task, settings: Settings) -> Outcome:
     step = max(1, len(paths) // task.sample)
     precision = getattr(torch, settings["precision"])
     finished = list(_grad_cam(task, paths[::step][: task.sample], settings["batch"], precision))
-    words = f"{settings['precision']}, {task.threads} threads, batch {settings['batch']}"
+    words = f"{settings['precision']}, {_threads(vars(task))}, batch {settings['batch']}"
     return Outcome(sum(size for _, size in finished[1:]), steady_rate(finished), words)
 
 

@@ -15,7 +15,7 @@ import zlib
 import numpy as np
 import numpy.typing as npt
 import torch
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 Pixels = npt.NDArray[np.uint8]
 
@@ -66,6 +66,9 @@ def decode(content: bytes, size: int, max_pixels: int) -> tuple[Pixels, int, int
                     rgb = np.array(_upright(_rgb(image)), dtype=np.uint8)
                     pixels = torch.from_numpy(rgb).permute(2, 0, 1)
                 return _resized(pixels, size), pixels.shape[2], pixels.shape[1]
+    except UnidentifiedImageError:
+        # Its own words hold an address in memory, another one each time.
+        raise RejectedError("undecodable", "no known image format") from None
     except _BROKEN as error:
         raise RejectedError("undecodable", str(error).replace("\n", " ")[:200]) from None
     except Image.DecompressionBombError as error:
