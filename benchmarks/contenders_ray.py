@@ -65,7 +65,7 @@ def ray_docs(task: Task, _: dict[str, Any]) -> Outcome:
         found.write_parquet(str(out))
     # When batches were done is in their rows: the tasks that write wait for those that read, and
     # then write many files at once. The clock stops at the last file.
-    finished = _batches(out) + [(max(at for at, _ in _files(out)), 0)]
+    finished = [*_batches(out), (max(at for at, _ in _files(out)), 0)]
     words = f"{actors} × 1 thread, batch 32"
     return Outcome(_counted(finished), steady_rate(finished, head=actors), words)
 

@@ -37,10 +37,10 @@ NETWORKS = ("resnet50", "resnet18", "mobilenet_v2")
 ORDER = ("decode", "grad_cam", "ray_docs", "dataloader", "forward", "raypipe")
 NAMES = ("forward", "decode", "dataloader", "ray_docs", "grad_cam", "raypipe")
 WORDS = {
-    "forward": "network alone, in memory",
+    "forward": "network alone",
     "decode": "decoding alone",
-    "dataloader": "PyTorch DataLoader script",
-    "ray_docs": "Ray documentation's pattern",
+    "dataloader": "DataLoader script",
+    "ray_docs": "Ray docs' pattern",
     "grad_cam": "grad-cam package",
     "raypipe": "raypipe extract",
 }
@@ -187,7 +187,7 @@ def _verdict(report: dict[str, Any], name: str) -> str:
     ratio = report["ratios"].get(f"raypipe/{name}")
     if aim is None or ratio is None or report["input_size"] != 224:
         return ""
-    return f"{aim:.2f} × {'met' if ratio >= aim else 'missed'}"
+    return f"{aim:.2f} {'met' if ratio >= aim else 'missed'}"
 
 
 def _times(ratio: float | None) -> str:
