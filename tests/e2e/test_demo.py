@@ -36,14 +36,14 @@ def test_it_leaves_pictures_and_pages(demo: Demo) -> None:
 
 def test_nothing_is_lost_on_the_way(demo: Demo) -> None:
     manifest = json.loads((demo.run / "extract/manifest.json").read_text())
-    index = pq.read_table(demo.run / "index/train/images.parquet")
+    index = pq.read_table(demo.run / "index/train/images")
     assert manifest["counts"]["images"] == manifest["counts"]["maps"] == index.num_rows
     assert manifest["counts"]["rejects"] == 0
     detections = pq.read_table(demo.run / "refine/val/detections")
     keys = list(zip(*(detections[name].to_pylist() for name in ("image_id", "class", "rule")),
                     strict=True))  # fmt: skip
     assert len(set(keys)) == len(keys) == 2 * pq.read_table(
-        demo.run / "index/val/images.parquet").num_rows  # fmt: skip
+        demo.run / "index/val/images").num_rows  # fmt: skip
 
 
 def test_a_second_time_does_nothing_and_says_so(demo: Demo, cli: RunCli) -> None:
