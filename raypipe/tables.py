@@ -94,6 +94,13 @@ def list_column(arrays: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> 
     return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
 
 
+def matrix_column(rows: npt.NDArray[Any], dtype: type[np.generic]) -> pa.ListArray:
+    """Return one list a row of an (n, d) array."""
+    offsets = np.arange(rows.shape[0] + 1, dtype=np.int32) * np.int32(rows.shape[1])
+    values = np.ascontiguousarray(rows, dtype=dtype).ravel()
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
+
+
 def matrix(column: pa.ChunkedArray) -> npt.NDArray[Any]:
     """Return a column of equally long lists as an (n, d) array; (0, 0) for no rows.
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+
+import numpy as np
+import numpy.typing as npt
 
 from raypipe.config import ExtractConfig, Settings
 from raypipe.datasets.index import class_sizes, read_classes
@@ -14,7 +16,7 @@ from raypipe.extract.rows import map_table, region_table
 from raypipe.loading.shard import DecodedShard, ReadShard, Reject, commit_shard
 from raypipe.localizers.job import LocalizerJob, identity
 from raypipe.localizers.projection import Projection, projection_table, random_directions
-from raypipe.localizers.shard import LocalizedImage, ShardLocalizer
+from raypipe.localizers.shard import LocalizedImage, ShardLocalizer, sizes
 from raypipe.storage.commit import Output, ShardCommit
 from raypipe.storage.images import ShardReader, read_shards
 from raypipe.storage.run import Manifest, Plan, Run
@@ -56,11 +58,10 @@ def execute(run: Run, settings: Settings, engine: Engine, *, retry: bool = False
     index_set = str(step.config["index_set"])
     shards, classes = read_shards(run, index_set), read_classes(run, index_set)
     job = LocalizerJob.of(run, settings.localizer, classes)
-    network = ShardLocalizer(job)  # here, to find a user's mistake before work is sent out
+    # The network is built here to find a user's mistake before work is sent out, and let go.
+    size, width = sizes(job)
     run.begin(step, {"index_set": index_set})
-    directions = random_directions(
-        network.feature_size, settings.extract.dimensions, settings.extract.seed
-    )
+    directions = random_directions(width, settings.extract.dimensions, settings.extract.seed)
     run.write(PROJECTION, projection_table(directions), STEP, "projection.parquet")
 
     # 1. Read and decode in tasks, localize and commit in actors.
@@ -72,9 +73,7 @@ def execute(run: Run, settings: Settings, engine: Engine, *, retry: bool = False
         batch_size=settings.engine.batch_size,
         class_sizes=class_sizes(run, index_set),
     )
-    reader = ReadShard(
-        ShardReader.of(run, index_set), network.input_size, settings.engine.max_pixels
-    )
+    reader = ReadShard(ShardReader.of(run, index_set), size, settings.engine.max_pixels)
     engine.shards("extracting", shards, commit, reader, ExtractShard, context, retry=retry)
 
     # 2. The manifest, last.
@@ -110,8 +109,7 @@ class ExtractShard(ShardWorker):
         """Write maps, regions and rejects of one shard."""
         rejects: list[Reject] = list(shard.rejects)
         localized: list[LocalizedImage] = []
-        samples: list[RegionSample] = []
-        features: list[Any] = []
+        regions: list[tuple[RegionSample, npt.NDArray[np.float16]]] = []
         for batch in self._network.run(shard, rejects):
             localized += batch.items
             chosen = [
@@ -119,8 +117,10 @@ class ExtractShard(ShardWorker):
                 for at, item in enumerate(batch.items)
                 for sample in regions_of(item, self._context.class_sizes, self._context.config)
             ]
-            samples += [sample for _, sample in chosen]
             vectors = batch.vectors([(at, sample.cells) for at, sample in chosen])
-            features.append(self._project(vectors).half().cpu().numpy())
-        regions = region_table(samples, features)
-        commit_shard(self._context.commit, shard, rejects, regions, map_table(localized))
+            features = self._project(vectors).half().cpu().numpy()
+            ends = np.cumsum([len(sample.cells) for _, sample in chosen])
+            own = np.split(features, ends[:-1])
+            regions += zip((sample for _, sample in chosen), own, strict=False)
+        tables = region_table(regions), map_table(localized)
+        commit_shard(self._context.commit, shard, rejects, *tables)

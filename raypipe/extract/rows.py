@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from raypipe.extract.regions import RegionSample
 from raypipe.localizers.shard import LocalizedImage, map_columns
-from raypipe.tables import MAPS, REGIONS, list_column
+from raypipe.tables import MAPS, REGIONS, matrix_column
 
 
 def map_table(items: Sequence[LocalizedImage]) -> pa.Table:
@@ -22,14 +22,16 @@ def map_table(items: Sequence[LocalizedImage]) -> pa.Table:
 
 
 def region_table(
-    samples: Sequence[RegionSample], features: Sequence[npt.NDArray[np.float16]]
+    found: Sequence[tuple[RegionSample, npt.NDArray[np.float16]]],
 ) -> pa.Table:
-    """Return the REGIONS rows of samples, a row a cell.
+    """Return the REGIONS rows of samples with their features, a row a cell, in the table's order.
 
     Args:
-        samples: Cells of classes of images, N in all.
-        features: Blocks of rows, (N, k) together, in the order of the cells.
+        found: Samples of n cells each, with (n, k) features.
     """
+    ordered = sorted(found, key=lambda pair: (pair[0].name, pair[0].background, pair[0].image_id))
+    samples = [sample for sample, _ in ordered]
+    features = [own for _, own in ordered] or [np.empty((0, 0), np.float16)]
     sizes = [len(sample.cells) for sample in samples]
     cells = np.concatenate([np.empty((0, 2), np.intp), *(sample.cells for sample in samples)])
     scores = np.concatenate([np.empty(0, np.float32), *(sample.scores for sample in samples)])
@@ -40,6 +42,6 @@ def region_table(
         "col": cells[:, 1].astype(np.int32),
         "score": scores,
         "background": np.repeat(np.array([item.background for item in samples], bool), sizes),
-        "feature": list_column([row for block in features for row in block], np.float16),
+        "feature": matrix_column(np.concatenate(features), np.float16),
     }
     return pa.table(columns, schema=REGIONS.schema)

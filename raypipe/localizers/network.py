@@ -63,8 +63,9 @@ class Classifier:
         self.network.to(self.device, self.dtype).to(memory_format=torch.channels_last)
         self._lock = threading.Lock()  # hooks see every forward pass, so one at a time
         shape = (1, 3, 1, 1)
-        self._mean = torch.tensor(_MEAN, device=self.device).view(shape) * 255
-        self._std = torch.tensor(_STD, device=self.device).view(shape) * 255
+        mean, std = torch.tensor(_MEAN), torch.tensor(_STD)
+        self._scale = (1 / (255 * std)).view(shape).to(self.device)
+        self._shift = (-mean / std).view(shape).to(self.device)
 
     def _rows(
         self,
@@ -103,7 +104,7 @@ class Classifier:
             # Pinned memory is copied while the GPU computes.
             batch = batch.pin_memory().to(self.device, non_blocking=True)
         # A permuted NHWC tensor is channels-last already: no copy.
-        return ((batch.permute(0, 3, 1, 2) - self._mean) / self._std).to(self.dtype)
+        return batch.permute(0, 3, 1, 2).float().mul_(self._scale).add_(self._shift).to(self.dtype)
 
     def forward(self, batch: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Run the network once.

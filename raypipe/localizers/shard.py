@@ -55,7 +55,7 @@ class LocalizedBatch:
     features: Tensor
 
     def vectors(self, cells: Sequence[tuple[int, Cells]]) -> Tensor:
-        """Return the (N, d) float32 features at chosen cells, on the device.
+        """Return the (N, d) features at chosen cells, on the device and in its precision.
 
         Args:
             cells: Places of images in the batch, each with its (n, 2) rows and columns; N in all.
@@ -66,7 +66,7 @@ class LocalizedBatch:
         image, row, col = (
             torch.from_numpy(axis.astype(np.int64)).to(device) for axis in (images, *places.T)
         )
-        return self.features[image, :, row, col].float()
+        return self.features[image, :, row, col]
 
 
 class ShardLocalizer:
@@ -94,18 +94,6 @@ class ShardLocalizer:
         """Let the GPU's libraries load and choose their kernels before images wait for them."""
         size = self._localizer.input_size
         self._localizer.localize(np.zeros((self._batch_size, size, size, 3), np.uint8), [])
-
-    @property
-    def feature_size(self) -> int:
-        """Length of a feature vector."""
-        size = self._localizer.input_size
-        blank = self._localizer.localize(np.zeros((1, size, size, 3), np.uint8), [])
-        return int(blank.features.shape[1])
-
-    @property
-    def input_size(self) -> int:
-        """Width and height of the network's square input, pixels."""
-        return self._localizer.input_size
 
     def run(self, shard: DecodedShard, rejects: list[Reject]) -> Iterator[LocalizedBatch]:
         """Yield the images of a shard with their maps and features.
@@ -142,6 +130,14 @@ class ShardLocalizer:
         """The same localizer in float32."""
         config = self._job.config.model_copy(update={"precision": "float32"})
         return replace(self._job, config=config).build()
+
+
+def sizes(job: LocalizerJob) -> tuple[int, int]:
+    """Return width and height of the network's square input, pixels, and its features' length."""
+    localizer = job.build()
+    size = localizer.input_size
+    blank = localizer.localize(np.zeros((1, size, size, 3), np.uint8), [])
+    return size, int(blank.features.shape[1])
 
 
 def _writable(shard: DecodedShard, start: int, stop: int) -> npt.NDArray[np.uint8]:

@@ -10,6 +10,7 @@ import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -85,7 +86,7 @@ class ShardCommit:
             if again is not None:
                 old = self.parts(output.table).rows(output.table, shard)
                 own = pa.concat_tables([_without(old, again), own])
-            own = own.sort_by([(name, "ascending") for name in output.order])
+            own = _sorted(own, output.order)
             place.write_table(own, group=output.group or None)
         if again is not None:
             old = self.rejects.rows(REJECTS, shard)
@@ -120,6 +121,13 @@ class ShardCommit:
         """
         names = sorted(self.rejected()["image_id"].to_pylist())
         return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else ""
+
+
+def _sorted(rows: pa.Table, order: tuple[str, ...]) -> pa.Table:
+    """Return rows in order; those that are so already are not copied."""
+    places = pc.sort_indices(rows, sort_keys=[(name, "ascending") for name in order])
+    as_they_are = pa.array(np.arange(rows.num_rows), places.type)
+    return rows if places.equals(as_they_are) else rows.take(places)
 
 
 def _without(rows: pa.Table, images: Collection[str]) -> pa.Table:

@@ -101,7 +101,8 @@ def test_regions_as_a_table() -> None:
     config = ExtractConfig(threshold=0.9, background_threshold=0.1)
     samples = list(regions_of(localized(GRID), {"cat": 1}, config))
     features = np.arange(30, dtype=np.float16).reshape(6, 5)
-    table = region_table(samples, [features[:2], features[2:]])  # a block a batch
+    found = list(zip(samples, (features[:3], features[3:]), strict=True))
+    table = region_table(found[::-1])  # they come in any order
     assert table.schema == REGIONS.schema
     assert REGIONS.check(table, "x") == table
     assert table["background"].to_pylist() == [False] * 3 + [True] * 3
@@ -109,7 +110,7 @@ def test_regions_as_a_table() -> None:
     assert table["col"].to_pylist() == [3, 4, 5, 0, 1, 2]
     assert table["image_id"].to_pylist() == ["i"] * 6
     np.testing.assert_array_equal(matrix(table["feature"]), features)
-    empty = region_table([], [])
+    empty = region_table([])
     assert (empty.num_rows, empty.schema) == (0, REGIONS.schema)
 
 

@@ -16,7 +16,7 @@ CPU = torch.device("cpu")
 def test_directions_are_orthonormal() -> None:
     found = random_directions(200, 64, 0)
     assert (found.shape, found.dtype) == ((64, 200), np.float32)
-    np.testing.assert_allclose(found @ found.T, np.eye(64), atol=1e-5)
+    np.testing.assert_allclose(found @ found.T, np.eye(64), atol=4e-3)  # bfloat16 has 8 bits
 
 
 def test_the_seed_decides() -> None:
@@ -35,7 +35,7 @@ def test_nothing_is_done_where_nothing_is_to_be_reduced(dimensions) -> None:
 
 
 def test_cosines_are_kept() -> None:
-    """Their standard error is at most 1 / sqrt(k): 0.0625 for the 256 of the default."""
+    """Their standard error is at most 1 / sqrt(k): 0.0442 for the 512 of the default."""
     generator = np.random.default_rng(0)
     # Like features: positive, of a few factors, so that cosines of all sizes occur.
     factors = generator.random((12, 1024)) ** 4
@@ -44,11 +44,20 @@ def test_cosines_are_kept() -> None:
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     exact = unit @ unit.T
     assert exact.min() < -0.5
-    found = Projection(random_directions(1024, 256, 0), CPU)(torch.from_numpy(vectors))
-    assert found.shape == (150, 256)
+    found = Projection(random_directions(1024, 512, 0), CPU)(torch.from_numpy(vectors))
+    assert found.shape == (150, 512)
     error = (found @ found.T).numpy() - exact
-    assert np.sqrt((error**2).mean()) < 1 / 16
-    assert np.abs(error).max() < 4 / 16
+    assert np.sqrt((error**2).mean()) < 1 / 22
+    assert np.abs(error).max() < 4 / 22
+
+
+def test_bfloat16_features_are_projected_onto_the_same_directions() -> None:
+    vectors = torch.randn(40, 96, generator=torch.Generator().manual_seed(0)).bfloat16()
+    project = Projection(random_directions(96, 32, 0), CPU)
+    exact = project(vectors.float())
+    for again in (project(vectors), project(vectors.float()), project(vectors)):
+        assert again.dtype == torch.float32
+        assert (again * exact).sum(dim=1).min() > 0.9999
 
 
 def test_rows_have_length_1_and_zeros_stay() -> None:

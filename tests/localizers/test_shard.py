@@ -15,7 +15,13 @@ from raypipe.localizers.base import Head
 from raypipe.localizers.cam import Cam
 from raypipe.localizers.job import LocalizerJob
 from raypipe.localizers.network import default_batch
-from raypipe.localizers.shard import LocalizedBatch, LocalizedImage, ShardLocalizer, map_columns
+from raypipe.localizers.shard import (
+    LocalizedBatch,
+    LocalizedImage,
+    ShardLocalizer,
+    map_columns,
+    sizes,
+)
 from tests.localizers.conftest import random_state
 
 NAMES = ("class4", "class1", "class7")
@@ -108,11 +114,11 @@ def test_vectors_are_the_features_at_the_cells(job, shard) -> None:
     assert batch.vectors([]).shape == (0, 256)
 
 
-def test_features_keep_the_networks_precision_and_vectors_do_not(network, shard) -> None:
+def test_features_and_vectors_keep_the_networks_precision(network, shard) -> None:
     job = LocalizerJob(network(precision="bfloat16"), RECORDS)
     (batch,) = batches(job, shard, 5)
     assert batch.features.dtype == torch.bfloat16
-    assert batch.vectors([(0, np.array([[0, 0]]))]).dtype == torch.float32
+    assert batch.vectors([(0, np.array([[0, 0]]))]).dtype == batch.features.dtype
 
 
 def test_embeddings_come_in_the_order_of_the_images(job, localizer, shard) -> None:
@@ -124,8 +130,7 @@ def test_embeddings_come_in_the_order_of_the_images(job, localizer, shard) -> No
 
 
 def test_what_a_caller_has_to_know_of_the_network(job) -> None:
-    found = ShardLocalizer(job)
-    assert (found.input_size, found.feature_size) == (96, 256)
+    assert sizes(job) == (96, 256)
 
 
 def test_an_empty_shard_gives_nothing(job) -> None:
