@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from raypipe.errors import MissingError
 from raypipe.loading.decode import RejectedError, decode
-from raypipe.storage.blob import Blob, read_blobs
+from raypipe.storage.blob import Blob, read_blobs, read_order
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.images import ShardReader
 from raypipe.storage.parts import Parts
@@ -169,6 +169,7 @@ class ReadShard:
     def _listed(self, shard: str, part: str) -> Sequence[dict[str, Any]]:
         """Return what the index says of the images to read."""
         rows: list[dict[str, Any]] = self.images.read(shard, part).select(_FACTS).to_pylist()
+        rows.sort(key=lambda row: read_order(row["uri"]))  # names need not be in a tar's order
         if self.rejects is None:
             return rows
         again = {row["image_id"] for row in self.rejects.rows(REJECTS, shard).to_pylist()}

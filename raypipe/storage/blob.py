@@ -42,6 +42,12 @@ def cell_uri(file: str, row: int, column: str) -> str:
     return f"{file}#row={row}&column={quote(column)}"
 
 
+def read_order(uri: str) -> tuple[str, int]:
+    """Return what to sort images by, so that neighbours in a file come together."""
+    read = _parsed(uri)
+    return read.file, read.places[0][0] if read.places else 0
+
+
 def read_blob(uri: str) -> bytes:
     """Return the bytes that a URI names.
 

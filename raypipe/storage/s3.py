@@ -145,7 +145,6 @@ def filesystem(options: S3Options, bucket: str) -> fs.S3FileSystem:
         request_timeout=_READ,
         retry_strategy=fs.AwsStandardS3RetryStrategy(max_attempts=_ATTEMPTS),
         allow_bucket_creation=False,
-        allow_delayed_open=True,  # a small file is one PUT, not an upload in parts
         **keys,
     )
 

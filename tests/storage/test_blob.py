@@ -11,7 +11,7 @@ import pytest
 
 from raypipe.errors import MissingError, StoreError
 from raypipe.storage import s3 as product
-from raypipe.storage.blob import cell_uri, range_uri, read_blob, read_blobs
+from raypipe.storage.blob import cell_uri, range_uri, read_blob, read_blobs, read_order
 from tests.s3 import Proxy, Store, hanging_up, refusing
 
 CONTENT = bytes(range(256)) * 4000
@@ -58,6 +58,14 @@ def found(uris: list[str]) -> list[bytes | str]:
     return [
         blob.message if isinstance(blob, MissingError) else blob for blob in read_blobs(uris)
     ]  # fmt: skip
+
+
+def test_images_of_one_file_are_read_from_its_start_to_its_end() -> None:
+    places = [range_uri("b.tar", 900, 5), range_uri("a.tar", 2000, 5), range_uri("b.tar", 80, 5)]
+    assert sorted(places, key=read_order) == [places[1], places[2], places[0]]
+    rows = [cell_uri("f.parquet", row, "image.bytes") for row in (10, 9, 2)]
+    assert sorted(rows, key=read_order) == rows[::-1]
+    assert read_order("photo.jpg") == ("photo.jpg", 0)
 
 
 def test_whole_files_ranges_and_cells_come_in_the_order_asked_for(tmp_path, put) -> None:
