@@ -57,11 +57,12 @@ def test_a_shard_is_read_in_order_and_its_bad_inputs_are_rejected(tmp_path) -> N
     read = reader(tmp_path, "nosuch://bucket/far.png", *uris, limit=10_000)
     shard = decoded(read)
     assert shard.name == "s"
+    # In the order of the files, not of the index.
     assert shard.images == (
-        ShardImage("red.png", str(tmp_path / "red.png"), ("cat", "dog"), (1, 7), 30, 20),
         ShardImage("blue.png", str(tmp_path / "blue.png"), ("cat", "dog"), (7, 7), 10, 40),
+        ShardImage("red.png", str(tmp_path / "red.png"), ("cat", "dog"), (1, 7), 30, 20),
     )
-    np.testing.assert_array_equal(shard.pixels[:, 5, 5], [[255, 0, 0], [0, 0, 255]])
+    np.testing.assert_array_equal(shard.pixels[:, 5, 5], [[0, 0, 255], [255, 0, 0]])
     assert {item.image_id: item.reason for item in shard.rejects} == {
         "empty.png": "empty", "missing.png": "missing", "text.png": "undecodable",
         "huge.png": "too_large", "folder.png": "missing", "far.png": "missing",
