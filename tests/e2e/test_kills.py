@@ -277,3 +277,24 @@ def test_a_node_that_is_lost_in_the_middle(
     running.join(DEADLINE)
     assert running.exitcode == 0, log.read_text()
     assert rows(place) == undisturbed
+
+
+@pytest.mark.cluster
+@pytest.mark.timeout(600)
+def test_with_gpus_tasks_decode_and_the_rows_are_the_same(
+    start, cluster, weights, undisturbed, folder, tmp_path
+) -> None:
+    """There is a GPU for Ray alone: the network computes on a CPU, by the way of a GPU's."""
+    place = Place(str(tmp_path), str(folder / "list.csv"))
+    node = cluster.add_node(num_cpus=1, num_gpus=1)
+    log = tmp_path / "log"
+    running = start(*command(place, weights, cluster.address), log=log)
+    seen: set[str] = set()
+    while running.is_alive():
+        below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
+        seen |= {" ".join(child.cmdline()) for child in below if child.is_running()}
+        running.join(0.1)
+    assert running.exitcode == 0, log.read_text()
+    cluster.remove_node(node)
+    assert any("MapWorker" in words for words in seen), "the network's actor is where the GPU is"
+    assert rows(place) == undisturbed
