@@ -25,6 +25,7 @@ from raypipe.loading.decode import decode
 from raypipe.pipeline import Pipeline
 from raypipe.progress import say
 from raypipe.resolve import resolve
+from raypipe.storage.blob import read_blob
 from raypipe.storage.images import read_images
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
@@ -90,9 +91,7 @@ def _train(run: Run, settings: Settings) -> None:
     rows = read_images(run, settings.dataset.split).to_pylist()
     names = [item.name for item in read_classes(run, settings.dataset.split)]
     size = settings.dataset.toyworld.size
-    pixels = np.stack(
-        [decode(Location.of(row["uri"]).read_bytes(), size, size * size)[0] for row in rows]
-    )
+    pixels = np.stack([decode(read_blob(row["uri"]), size, size * size)[0] for row in rows])
     labels = np.array([[name in row["classes"] for name in names] for row in rows], np.float32)
     say(f"network: training on {len(rows)} scenes and their labels alone")
     network = toynet.train(pixels, labels, seed=settings.dataset.toyworld.seed)

@@ -14,7 +14,7 @@ from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageOp
 
 from raypipe.annotate.frames import Frame, Regions
 from raypipe.errors import InputError
-from raypipe.storage.location import Location
+from raypipe.storage.blob import read_blob
 
 BACKDROP = (24, 26, 31)
 _LIGHT = (255, 214, 66)  # the outline: a yellow that few photographs hold, dark-rimmed
@@ -50,7 +50,7 @@ class Tile:
 def load(uri: str) -> Image.Image | None:
     """Return an image, upright and in RGB, or None if it cannot be read."""
     try:
-        with Image.open(io.BytesIO(Location.of(uri).read_bytes())) as image:
+        with Image.open(io.BytesIO(read_blob(uri))) as image:
             return ImageOps.exif_transpose(image).convert("RGB")
     except (InputError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):
         return None

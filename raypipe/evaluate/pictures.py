@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 
 from raypipe.errors import InputError
 from raypipe.maps import Floats, upsampled
-from raypipe.storage.location import Location
+from raypipe.storage.blob import read_blob
 
 _LONG_SIDE = 400  # pixels; about 15 kB a picture, and sharp in two columns of a phone
 _QUALITY = 72
@@ -136,7 +136,7 @@ def read_photo(uri: str, width: int, height: int) -> Pixels:
     scale = min(1.0, _LONG_SIDE / max(width, height))
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
     try:
-        with Image.open(io.BytesIO(Location.of(uri).read_bytes())) as image:
+        with Image.open(io.BytesIO(read_blob(uri))) as image:
             turned = ImageOps.exif_transpose(image).convert("RGB")
             return np.asarray(turned.resize(size, Image.Resampling.LANCZOS))
     except (InputError, OSError, SyntaxError, ValueError, Image.DecompressionBombError):

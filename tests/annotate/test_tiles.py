@@ -8,6 +8,7 @@ from PIL import Image
 
 from raypipe.annotate.frames import Frame, Regions
 from raypipe.annotate.tiles import crop_box, load, tile, tiles
+from raypipe.storage.blob import range_uri
 
 WHITE = Image.new("RGB", (80, 60), "white")
 FRAME = Frame("x", 80, 60, 8, 6)
@@ -82,3 +83,12 @@ def test_one_cell_gets_context_and_stays_inside() -> None:
 def test_spread_cells_are_all_in_the_crop() -> None:
     centres = np.array([[5.0, 5.0], [395.0, 295.0]])
     assert crop_box(centres, (10.0, 10.0), (400, 300)) == (0, 0, 400, 300)
+
+
+def test_an_image_in_an_archive_is_shown(tmp_path) -> None:
+    Image.new("RGB", (8, 6), "red").save(tmp_path / "x.png")
+    content = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.tar").write_bytes(b"before" + content + b"after")
+    image = load(range_uri(str(tmp_path / "x.tar"), 6, len(content)))
+    assert image is not None
+    assert (image.size, image.getpixel((0, 0))) == ((8, 6), (255, 0, 0))

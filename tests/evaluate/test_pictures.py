@@ -2,9 +2,12 @@ import base64
 import io
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from raypipe.evaluate.pictures import overlay, pick, read_photo
+from raypipe.storage.blob import cell_uri
 from raypipe.tables import METRICS
 
 
@@ -62,3 +65,11 @@ def test_overlay_is_a_webp_that_is_brightest_where_the_map_is():
     image = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))).convert("L"), np.float64)
     assert image.shape == (20, 40)
     assert image[:, :10].mean() + 40 < image[:, 30:].mean()
+
+
+def test_a_photo_in_a_cell_is_shown(tmp_path) -> None:
+    Image.new("RGB", (40, 20), "red").save(tmp_path / "x.png")
+    cells = pa.array([{"bytes": b"no"}, {"bytes": (tmp_path / "x.png").read_bytes()}])
+    pq.write_table(pa.table({"image": cells}), tmp_path / "x.parquet")
+    photo = read_photo(cell_uri(str(tmp_path / "x.parquet"), 1, "image.bytes"), 40, 20)
+    assert photo[10, 20].tolist() == [255, 0, 0]
