@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -66,7 +66,7 @@ class HookedCam:
         self._std = torch.tensor(STD).view(1, 3, 1, 1) * 255
         self._directions: Tensor | None = None
 
-    def _keep(self, name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _keep(self, name: str) -> Callable[[nn.Module, object, Tensor], None]:
         def hook(_: nn.Module, __: object, output: Tensor) -> None:
             self._seen[name] = output
 

@@ -65,7 +65,7 @@ class Projection:
     def __call__(self, vectors: Tensor) -> Tensor:
         """Project features and scale them to length 1; a zero row stays zero.
 
-        In bfloat16 the product costs a third; the features have no more digits then.
+        The product is in the features' own precision: they have no more digits than that.
 
         Args:
             vectors: (N, d) in any floating type.

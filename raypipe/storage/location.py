@@ -306,8 +306,8 @@ class Location:
             InputError: If it cannot be written.
         """
         sink = pa.BufferOutputStream()
-        # Dictionaries and statistics of the numbers in lists cost three times as much as writing
-        # them, and files are a tenth larger.
+        # Dictionaries and statistics of the numbers in lists took two thirds of the time (1.5 ms
+        # an image against 0.45), and files were a tenth larger.
         plain = [one.name for one in table.schema if not pa.types.is_nested(one.type)]
         pq.write_table(
             table, sink, compression="zstd", row_group_size=group,
