@@ -112,13 +112,30 @@ class ExtractConfig(Section):
 class ClusterConfig(Section):
     """The affinity graph and its clusters."""
 
+    scope: Literal["class", "all"] = Field(
+        "class", description="all = group look-alike clusters of all classes, to answer at once"
+    )
     neighbors: PositiveInt = Field(20, description="nearest neighbours of the graph")
     max_clusters: PositiveInt = Field(8, description="clusters of a class, at most")
+    clusters: dict[str, PositiveInt] = Field(
+        {}, description="number of clusters, by class; by `*`: of groups"
+    )
+    splits: tuple[str, ...] = Field((), description="clusters to split further, as boat/2")
+    parts: PositiveInt = Field(6, description="scope all: clusters of a class before grouping")
     clear_gap: Share = Field(0.1, description="an eigengap this large says the number of clusters")
     budget: PositiveInt = Field(3, description="clusters where no gap is clear, at most")
     structure: Share = Field(0.9, description="one cluster where the second eigenvalue is below")
+    alike: float = Field(
+        0.3,
+        ge=0,
+        description="without a clear gap, clusters are asked about together whose shares with the "
+        "background differ by less, in units of the class's",
+    )
     min_share: Share = Field(0.02, description="smaller clusters join the nearest larger one")
-    seed: int = Field(0, description="seed of eigensolver and k-means")
+    references: PositiveInt = Field(
+        2000, description="regions of a class that cells are compared with, and as many of its bank"
+    )
+    seed: int = Field(0, description="seed of the eigensolver and of the references' sample")
 
 
 class SheetsConfig(Section):

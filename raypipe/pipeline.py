@@ -13,7 +13,7 @@ from typing import Any
 
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
-from raypipe.errors import InputError, TooManyRejectsError
+from raypipe.errors import InputError, TooManyRejectsError, UsageError
 from raypipe.progress import interrupted, say
 from raypipe.resolve import located, remember
 from raypipe.storage.location import Location
@@ -86,6 +86,31 @@ class Pipeline:
             lambda: flow.execute(self.run, self.settings, self.engine),
         )
 
+    def split(self, item: str) -> None:
+        """Plan to split a cluster of the run further, when it is clustered next.
+
+        Args:
+            item: `class/cluster`.
+
+        Raises:
+            UsageError: If it is not that.
+            InputError: If the run has no such cluster.
+        """
+        from raypipe.annotate import labels
+
+        name, _, number = item.rpartition("/")
+        if not name or not number.isdigit():
+            raise UsageError(f"--split {item}: not class/cluster", "as --split boat/2")
+        known = labels.clusters_of(self.run).numbers.get(name, [])
+        if int(number) not in known:
+            raise InputError(
+                f"{self.run}: there is no cluster {item}",
+                f"the clusters of {name} are {known}" if known else "look at the sheets' index",
+            )
+        own = self.settings.cluster
+        changed = own.model_copy(update={"splits": (*own.splits, item)})
+        self.settings = self.settings.model_copy(update={"cluster": changed})
+
     def sheets(self) -> Manifest:
         """Draw the contact sheets."""
         from raypipe.annotate import flow
@@ -104,7 +129,9 @@ class Pipeline:
         self._index_target(target)
         return self._do(
             flow.plan(self.run, self.settings, target, verdicts),
-            lambda: flow.execute(self.run, self.settings, self.engine, target, verdicts),
+            lambda: flow.execute(
+                self.run, self.settings, self.engine, target, verdicts, self._questions()
+            ),
         )
 
     def retry(self, step: str) -> Manifest:
@@ -145,7 +172,7 @@ class Pipeline:
         if step == "refine":
             verdicts = self.verdicts()
             return refine.plan(run, settings, target, verdicts), lambda: refine.execute(
-                run, settings, self.engine, target, verdicts, retry=True
+                run, settings, self.engine, target, verdicts, self._questions(), retry=True
             )
         flow = fit if step == "fit" else extract
         return flow.plan(run, settings), lambda: flow.execute(
@@ -175,9 +202,9 @@ class Pipeline:
         if self.settings.simulate.enabled:
             labels.record(self.run, simulate.simulate(self.run, self.settings.simulate))
         answers = labels.status(self.run)
-        if answers.answered < answers.clusters:
+        if answers.answered < answers.questions:
             say(
-                f"{answers.clusters - answers.answered} questions are open. "
+                f"{answers.questions - answers.answered} questions are open. "
                 f"Look at {self.run.step('sheets')}/index.html, then:\n"
                 f"  raypipe labels template --run {self.run} > labels.csv   (fill in verdict)\n"
                 f"  raypipe labels ingest labels.csv --run {self.run}\n"
@@ -251,7 +278,7 @@ class Pipeline:
         return self._do(plan, lambda: index.execute(self.run, dataset, plan, known), asked=asked)
 
     def verdicts(self) -> dict[tuple[str, int], str]:
-        """Return the answer on each answered cluster.
+        """Return the verdict on each cluster that was answered, itself or with its group.
 
         Raises:
             InputError: If there is none yet.
@@ -267,6 +294,11 @@ class Pipeline:
             )
         return verdicts
 
+    def _questions(self) -> dict[str, int]:
+        from raypipe.annotate import labels
+
+        return labels.questions(self.run)
+
     # -- running and reporting ----------------------------------------------------------------
 
     def _do(self, plan: Plan, execute: Callable[[], Manifest], *, asked: bool = True) -> Manifest:
@@ -280,7 +312,10 @@ class Pipeline:
         state, reasons = self.run.state(plan)
         done = self.run.manifest(plan.step)
         fresh = self._fresh and asked
-        if done is not None and state == "done" and not fresh:
+        unlucky = done.counts.get("failed", 0) if done is not None and state == "done" else 0
+        if unlucky:
+            say(f"{plan.step}: {unlucky:,} classes failed before, trying them again")
+        if done is not None and state == "done" and not fresh and not unlucky:
             if plan.step not in self._told:
                 self._told.add(plan.step)
                 say(f"{plan.step}: done already, {_counted(done.counts)}")
@@ -306,6 +341,12 @@ class Pipeline:
     def _check_rejects(self, manifest: Manifest) -> None:
         """Raise if a step rejected more inputs than the limit allows, each time it is asked for."""
         counts, limit = manifest.counts, self.settings.engine.max_reject_share
+        if counts.get("failed", 0) > limit * (counts.get("failed", 0) + counts.get("classes", 0)):
+            raise TooManyRejectsError(
+                f"{counts['failed']} of {counts['failed'] + counts['classes']} classes failed, "
+                f"the limit is {limit:.0%}",
+                "the reasons are in the lines above and in the step's manifest.json",
+            )
         if counts.get("rejects", 0) > limit * counts.get("images", 0):
             raise TooManyRejectsError(
                 f"{counts['rejects']} of {counts['images']} images were rejected, "

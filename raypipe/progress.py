@@ -49,8 +49,12 @@ class Tracker:
         if self._bar is not None and self._task is not None:
             self._bar.update(self._task, completed=self.done)
 
-    def advance(self, units: int) -> None:
+    def advance(self, units: int, note: str = "") -> None:
         """Count units as finished.
+
+        Args:
+            units: How many.
+            note: A word on what is going on, shown beside the numbers.
 
         Raises:
             KeyboardInterrupt: If Ctrl-C was pressed and went unheard.
@@ -59,13 +63,14 @@ class Tracker:
             raise KeyboardInterrupt
         self.done += units
         if self._bar is not None and self._task is not None:
-            self._bar.update(self._task, advance=units)
+            what = f"{self._what} ({note})" if note else self._what
+            self._bar.update(self._task, advance=units, description=what)
         elif time.monotonic() - self._last > _LINE_EVERY:
             self._last = time.monotonic()
             rate = (self.done - self._skipped) / max(self._last - self._started, 1e-9)
             left = (self._total - self.done) / max(rate, 1e-9)
             say(f"{self._what}: {self.done}/{self._total} {self._unit}, "
-                f"{rate:.1f} a second, {left:.0f} s left")  # fmt: skip
+                f"{rate:.1f} a second, {left:.0f} s left{f'; {note}' if note else ''}")  # fmt: skip
 
 
 def say(text: str) -> None:

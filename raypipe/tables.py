@@ -20,6 +20,9 @@ from raypipe.errors import InputError
 SCHEMA_VERSION = 2
 """Version of the run directory's layout and of all tables; grows with every breaking change."""
 
+SHARED = "*"
+"""In place of a class: a group of look-alike clusters of several classes, answered at once."""
+
 
 def column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
     """Make an Arrow field that carries its own documentation."""
@@ -118,6 +121,7 @@ def matrix(column: pa.ChunkedArray) -> npt.NDArray[Any]:
 
 _VECTOR = pa.list_(pa.float32())
 _HALVES = pa.list_(pa.float16())
+_CELL = pa.struct([("image_id", pa.string()), ("row", pa.int32()), ("col", pa.int32())])
 _BOX = pa.struct([(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")])
 _GRID = (
     column("width", pa.int32(), "image width, pixels, in the frame after EXIF rotation"),
@@ -281,9 +285,33 @@ CLUSTERS = Table(
         column("cluster", pa.int32(), "cluster number, from 1, the largest first"),
         column("regions", pa.int64(), "regions in the cluster"),
         column("share", pa.float32(), "share of the class's regions, 0..1"),
-        column("images", pa.int64(), "images with a region in the cluster"),
+        column("images", pa.int64(), "images with a region in it; of a group: its clusters' sum"),
         column("image_share", pa.float32(), "share of the class's images, 0..1"),
-        column("clustering", pa.string(), "fingerprint of the class's clusters, by membership"),
+        column("membership", pa.string(), "fingerprint of which regions are in the cluster"),
+        column(
+            "group",
+            pa.int32(),
+            "the cluster of class `*` that is asked about instead; null: it is asked about itself",
+            nullable=True,
+        ),
+        column(
+            "background",
+            pa.float32(),
+            "share of the background bank among the neighbours of its regions, 0..1",
+        ),
+        column("centroid", _HALVES, "(k,) mean of the regions' features, as stored"),
+        column("exemplars", pa.list_(_CELL), "the most typical regions, each of another image"),
+    ),
+)
+
+REFERENCES = Table(
+    "references",
+    "cluster/references/<class>.parquet",
+    "one region that cells of new images are compared with",
+    (
+        column("class", pa.string(), "class that was clustered"),
+        column("cluster", pa.int32(), "cluster number; 0 = a cell of the background bank"),
+        column("feature", _HALVES, "(k,) feature, centred on the class mean, L2 norm 1"),
     ),
 )
 
@@ -293,11 +321,14 @@ SPECTRA = Table(
     "the spectrum of one class's affinity graph",
     (
         column("class", pa.string(), "class that was clustered"),
-        column("clustering", pa.string(), "fingerprint of the class's clusters, by membership"),
         column("eigenvalues", pa.list_(pa.float64()), "largest of D^-1/2 A D^-1/2, descending"),
-        column("clusters", pa.int32(), "number of clusters chosen"),
+        column("clusters", pa.int32(), "number of clusters"),
+        column("reason", pa.string(), "what decided the number of clusters"),
         column("components", pa.int32(), "connected components of the graph"),
+        column("isolated", pa.int64(), "regions in components too small to be a cluster"),
         column("residual", pa.float64(), "largest residual norm of the eigenpairs"),
+        column("solver", pa.string(), "eigensolver of the largest component: dense, filtered, …"),
+        column("recall", pa.float32(), "share of true neighbours in the graph, on a sample"),
         column("regions", pa.int64(), "regions that were clustered"),
         column("centre", _VECTOR, "(d,) mean feature that was subtracted"),
     ),
@@ -314,7 +345,7 @@ LABELS = Table(
         column("annotator", pa.string(), "who answered"),
         column("seconds", pa.float32(), "time the answer took", nullable=True),
         column("note", pa.string(), "free text"),
-        column("clustering", pa.string(), "fingerprint of the clusters that were shown"),
+        column("membership", pa.string(), "fingerprint of the cluster that was shown"),
     ),
 )
 
@@ -358,6 +389,6 @@ METRICS = Table(
 
 ALL = (
     IMAGES, SHARDS, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, PROJECTION, REJECTS,
-    ASSIGNMENTS, CLUSTERS, SPECTRA, LABELS, DETECTIONS, METRICS,
+    ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, LABELS, DETECTIONS, METRICS,
 )  # fmt: skip
 """Every table, in the order of the pipeline; the reference page is generated from it."""

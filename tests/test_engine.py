@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +17,8 @@ import torch
 from PIL import Image
 
 from raypipe.config import EngineConfig
-from raypipe.engine import Engine, ShardWorker, _Guarded, _Reading, connected
+from raypipe.engine import Engine, Failed, Needs, ShardWorker, connected
+from raypipe.engine.workers import Guarded, Reading
 from raypipe.errors import (
     ClusterUnavailableError,
     ConfigError,
@@ -69,6 +72,10 @@ def deep(item: int) -> int:
     return ray.get(ray.remote(num_cpus=0)(refuse).remote(item))
 
 
+def small(item: int) -> Needs:
+    return Needs(cpus=0.1)
+
+
 class Drawn(Sequence[int]):
     """Numbers that count how many of them were taken."""
 
@@ -86,7 +93,7 @@ class Drawn(Sequence[int]):
 
 
 def test_every_item_comes_back_once_with_its_result(engine) -> None:
-    found = list(engine.tasks(double, range(40), 100, 1000, cpus=0.1))
+    found = list(engine.tasks(double, range(40), 100, 1000, needs=small))
     assert len(found) == 40
     assert dict(found) == {item: 2 * item + 1100 for item in range(40)}
     assert list(engine.tasks(double, [])) == []
@@ -94,7 +101,7 @@ def test_every_item_comes_back_once_with_its_result(engine) -> None:
 
 def test_the_work_in_flight_is_bounded(engine) -> None:
     items = Drawn(50)
-    results = engine.tasks(double, items, cpus=0.1)
+    results = engine.tasks(double, items, needs=small)
     assert items.taken == 0, "nothing starts before somebody asks"
     for done in range(1, 51):
         next(results)
@@ -106,7 +113,7 @@ def test_the_work_in_flight_is_bounded(engine) -> None:
 def test_our_errors_come_back_as_themselves(engine) -> None:
     for function in (refuse, deep):
         with pytest.raises(LabelError) as caught:
-            list(engine.tasks(function, range(6), cpus=0.1))
+            list(engine.tasks(function, range(6), needs=small))
         assert (caught.value.message, caught.value.remedy) == ("item 3 is bad", "leave it out")
         assert caught.value.exit_code == 4
         assert caught.value.__cause__ is None
@@ -119,7 +126,23 @@ def test_a_bug_stays_a_bug(engine) -> None:
 
 
 def test_a_task_that_wants_more_cpus_than_there_are_still_runs(engine) -> None:
-    assert list(engine.tasks(double, [4], cpus=64)) == [(4, 8)]
+    assert list(engine.tasks(double, [4], needs=lambda item: Needs(64, 1, 1 << 60))) == [(4, 8)]
+
+
+def vanish(item: int) -> int:
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def test_isolated_failures_name_their_reason_and_stop_nobody_else(engine) -> None:
+    assert dict(engine.tasks(refuse, range(5), needs=small, isolated=True)) == {
+        0: 0, 1: 1, 2: 2, 3: Failed("item 3 is bad"), 4: 4
+    }  # fmt: skip
+    assert dict(engine.tasks(stumble, [7], isolated=True)) == {7: Failed("KeyError: 'bug at 7'")}
+    found = dict(engine.tasks(vanish, range(4), needs=small, isolated=True))
+    assert [found[item] for item in (0, 1, 3)] == [0, 1, 3]
+    assert "WorkerCrashed" in found[2].reason
 
 
 # -- shards ---------------------------------------------------------------------------------------
@@ -260,9 +283,9 @@ def row_of(shard: str) -> dict[str, str]:
 
 def test_a_shard_that_a_task_decoded_is_the_same_shard(world) -> None:
     made = world(s1=(5, 0, 7))
-    row = _Reading(made.read)(row_of("s1"))
+    row = Reading(made.read)(row_of("s1"))
     assert set(row) == {"shard", "facts", "pixels", "error"}
-    assert _Guarded(Widths, made.commit, None, THREADS)(row) == {"images": 3, "error": ""}
+    assert Guarded(Widths, made.commit, None, THREADS)(row) == {"images": 3, "error": ""}
     assert made.widths() == {"s1-0": 5, "s1-2": 7}
     assert made.commit.rejected()["image_id"].to_pylist() == ["s1-1"]
 
@@ -270,8 +293,8 @@ def test_a_shard_that_a_task_decoded_is_the_same_shard(world) -> None:
 def test_an_error_of_a_task_goes_past_the_network(world) -> None:
     made = world(s1=(5,))
     made.read.images.parts.place(PART).delete()
-    row = _Reading(made.read)(row_of("s1"))
-    summary = _Guarded(Widths, made.commit, None, THREADS)(row)
+    row = Reading(made.read)(row_of("s1"))
+    summary = Guarded(Widths, made.commit, None, THREADS)(row)
     assert made.calls() == []
     error = from_json(summary["error"])
     assert isinstance(error, MissingError)
@@ -290,7 +313,7 @@ def test_an_error_of_a_task_goes_past_the_network(world) -> None:
      (8, 2, {"gpus_per_actor": 0}, 8)],
 )  # fmt: skip
 def test_actors_that_fit(cpus, gpus, config, actors) -> None:
-    assert Engine(cpus, gpus, EngineConfig(**config)).actors == actors
+    assert Engine(cpus, gpus, 0, EngineConfig(**config)).actors == actors
 
 
 # -- connecting -----------------------------------------------------------------------------------

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import pyarrow as pa
 
@@ -13,9 +15,9 @@ from raypipe.errors import LabelError
 Key = tuple[str, int]
 """A cluster: its class and its number."""
 
-COLUMNS = ("class", "cluster", "verdict", "annotator", "seconds", "note", "clustering")
+COLUMNS = ("class", "cluster", "verdict", "annotator", "seconds", "note", "membership")
 
-_REQUIRED = ("class", "cluster", "verdict", "clustering")
+_REQUIRED = ("class", "cluster", "verdict", "membership")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that starts with these
 
 
@@ -23,29 +25,44 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that st
 class Clusters:
     """The clusters that can be answered.
 
+    A group is a cluster of class `tables.SHARED`: its verdict holds for its members, unless one of
+    them is answered itself.
+
     Attributes:
-        clusterings: Fingerprint of each class's clusters, in the table's order.
-        keys: Every cluster, in the table's order.
+        memberships: Fingerprint of every cluster's regions, in the table's order.
+        groups: Number of the group that each cluster belongs to; a cluster without is absent.
     """
 
-    clusterings: dict[str, str]
-    keys: tuple[Key, ...]
+    memberships: Mapping[Key, str]
+    groups: Mapping[Key, int] = field(default_factory=dict)
 
     @classmethod
     def of(cls, table: pa.Table) -> Clusters:
         """Make it from a table of `tables.CLUSTERS`."""
-        names = table["class"].to_pylist()
+        columns = (table[name].to_pylist() for name in ("class", "cluster", "membership", "group"))
+        rows = list(zip(*columns, strict=True))
         return cls(
-            dict(zip(names, table["clustering"].to_pylist(), strict=True)),
-            tuple(zip(names, table["cluster"].to_pylist(), strict=True)),
+            {(name, cluster): membership for name, cluster, membership, _ in rows},
+            {(name, cluster): group for name, cluster, _, group in rows if group is not None},
         )
 
+    @cached_property
     def numbers(self) -> dict[str, list[int]]:
-        """Return the numbers of each class's clusters."""
-        numbers: dict[str, list[int]] = {name: [] for name in self.clusterings}
-        for name, cluster in self.keys:
-            numbers[name].append(cluster)
+        """Numbers of each class's clusters."""
+        numbers: dict[str, list[int]] = {}
+        for name, cluster in self.memberships:
+            numbers.setdefault(name, []).append(cluster)
         return numbers
+
+    @cached_property
+    def by_membership(self) -> dict[tuple[str, str], Key]:
+        """The cluster of each class and membership."""
+        return {(key[0], membership): key for key, membership in self.memberships.items()}
+
+    @cached_property
+    def questions(self) -> tuple[Key, ...]:
+        """What is asked: groups, and clusters that belong to none."""
+        return tuple(key for key in self.memberships if key not in self.groups)
 
 
 @dataclass(frozen=True)
@@ -63,16 +80,16 @@ class Sheet:
 
 
 def template(clusters: Clusters) -> str:
-    """Return a CSV with one row a cluster, its verdict still empty."""
+    """Return a CSV with one row a question, its verdict still empty."""
     text = io.StringIO(newline="")
-    if any("\r" in name for name in clusters.clusterings):  # unquoted, it would end the line
+    if any("\r" in name for name in clusters.numbers):  # unquoted, it would end the line
         writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
     else:
         writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
-    for name, cluster in clusters.keys:
-        clustering = protected(clusters.clusterings[name])
-        writer.writerow([protected(name), cluster, "", "", "", "", clustering])
+    for name, cluster in clusters.questions:
+        membership = protected(clusters.memberships[name, cluster])
+        writer.writerow([protected(name), cluster, "", "", "", "", membership])
     return text.getvalue()
 
 

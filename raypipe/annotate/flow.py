@@ -1,12 +1,13 @@
-"""The sheets step: a contact sheet and a page of every class, then the index of all."""
+"""The sheets step: a contact sheet and a page of every class and of the groups, then the index."""
 
 from __future__ import annotations
 
 from raypipe.annotate import labels, pages
 from raypipe.annotate.facts import ClassFacts, facts
 from raypipe.annotate.frames import Frames, Regions
+from raypipe.annotate.shared import shared_tiles
 from raypipe.annotate.sheets import contact_sheet
-from raypipe.annotate.tiles import tiles
+from raypipe.annotate.tiles import Tile, tiles
 from raypipe.config import Settings, SheetsConfig
 from raypipe.engine import Engine
 from raypipe.progress import tracking
@@ -50,8 +51,9 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
     with tracking("sheets", len(classes), "classes") as tracker:
         drawn = engine.tasks(draw_class, largest_first, run, settings.sheets, frames)
         for item, shown in drawn:
-            counts["classes"] += 1
-            counts["clusters"] += len(item.clusters)
+            if not item.shared:  # groups are no further clusters
+                counts["classes"] += 1
+                counts["clusters"] += len(item.clusters)
             counts["tiles"] += shown
             tracker.advance(1)
     # 3. The index, and nothing left of classes that are gone.
@@ -61,20 +63,18 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
 
 
 def draw_class(item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames) -> int:
-    """Draw and write the sheet, the page and the thumbnail of one class.
+    """Draw and write the sheet, the page and the thumbnail of one class, or of the groups.
 
     Returns:
         Tiles drawn.
 
     Raises:
-        InputError: If the class's regions cannot be read.
+        InputError: If a class's regions cannot be read.
     """
-    regions = Regions.of(run, item.name)
-    own = frames.find(regions.image_ids.tolist())
-    shown = [
-        tiles(regions.of_cluster(cluster.number), own, config.tiles, config.tile)
-        for cluster in item.clusters
-    ]
+    if item.shared:
+        shown = shared_tiles(item, run, frames, config.tiles, config.tile)
+    else:
+        shown = _own_tiles(item, run, config, frames)
     sheet = contact_sheet(item, shown, config.tiles, config.tile)
     folder, name = run.step(STEP), slug(item.name)
     (folder / f"{name}.png").write_bytes(pages.png_bytes(sheet))
@@ -84,6 +84,18 @@ def draw_class(item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames)
         small = thumb.resize((_THUMB, _THUMB))
         (folder / f"{name}.webp").write_bytes(pages.webp_bytes(small))
     return sum(len(cluster) for cluster in shown)
+
+
+def _own_tiles(
+    item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames
+) -> list[list[Tile]]:
+    """Draw the tiles of each cluster of a class."""
+    regions = Regions.of(run, item.name)
+    own = frames.find(regions.image_ids.tolist())
+    return [
+        tiles(regions.of_cluster(cluster.number), own, config.tiles, config.tile)
+        for cluster in item.clusters
+    ]
 
 
 def write_index(run: Run) -> None:

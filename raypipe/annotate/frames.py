@@ -9,10 +9,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.storage.clusters import assignments
 from raypipe.storage.images import read_images
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
-from raypipe.tables import ASSIGNMENTS, MAPS
+from raypipe.tables import MAPS
 
 _COLUMNS = ["image_id", "width", "height", "grid_width", "grid_height"]
 
@@ -94,8 +95,7 @@ class Regions:
         Raises:
             InputError: If the class has no assignments, or its file is damaged.
         """
-        place = Parts.of(run, run.require("cluster"), "assignments").place(name)
-        table = ASSIGNMENTS.check(place.read_table(), str(place))
+        table = assignments(run, name)
         return cls(
             table["image_id"].to_numpy(),
             table["cluster"].to_numpy(),
@@ -114,7 +114,14 @@ class Regions:
     def of_cluster(self, number: int) -> Regions:
         """Return the regions of one cluster, the most typical first."""
         own = np.flatnonzero(self.clusters == number)
-        own = own[np.argsort(-self.typicality[own], kind="stable")]
+        return self._take(own[np.argsort(-self.typicality[own], kind="stable")])
+
+    def of_first_images(self, count: int) -> Regions:
+        """Return the regions of the first images, in the order of the table."""
+        first = list(dict.fromkeys(self.image_ids.tolist()))[:count]
+        return self._take(np.flatnonzero(np.isin(self.image_ids.astype(str), first)))
+
+    def _take(self, own: npt.NDArray[np.intp]) -> Regions:
         return Regions(
             self.image_ids[own], self.clusters[own], self.cells[own], self.typicality[own]
         )

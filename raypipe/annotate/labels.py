@@ -1,8 +1,9 @@
 """The labels of a run: an append-only log of answers, and what they amount to now.
 
-An answer holds for the clusters it was given on: once a class is clustered anew, its old answers
-stay in the log but count no more. Of one annotator the latest answer counts, over annotators the
-majority.
+An answer is about the regions that were shown: it holds as long as its class has a cluster of just
+these, whatever that cluster's number is now, and stays in the log without counting once there is
+none. Of one annotator the latest answer counts, over annotators the majority. An answer on a group
+holds for every cluster in it that has no answer of its own.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from raypipe.annotate import csvfile
+from raypipe.annotate import csvfile, votes
 from raypipe.annotate.csvfile import Clusters, Key
 from raypipe.annotate.parse import ANONYMOUS, parse
 from raypipe.errors import LabelError
@@ -51,27 +52,36 @@ class ClassStatus:
     """How far one class is answered.
 
     Attributes:
-        name: The class.
+        name: The class, or `tables.SHARED` for the groups of all classes.
         clusters: Its clusters.
+        questions: Those among them that are asked about; the others belong to a group.
         object: Clusters of that effective verdict.
         distractor: Likewise.
         unsure: Likewise.
-        stale: Rows of the log that are about an older clustering of the class.
-        missing: Numbers of the clusters that nobody answered.
+        overrides: Clusters of a group that have an answer of their own.
+        stale: Rows of the log that are about clusters that the class has no more.
+        missing: Numbers of the clusters that are asked about and that nobody answered.
     """
 
     name: str
     clusters: int
+    questions: int
     object: int
     distractor: int
     unsure: int
+    overrides: int
     stale: int
     missing: tuple[int, ...]
 
     @property
     def answered(self) -> int:
-        """Clusters with a verdict, unsure included."""
-        return self.clusters - len(self.missing)
+        """Questions with an answer, unsure included."""
+        return self.questions - len(self.missing)
+
+    @property
+    def settled(self) -> int:
+        """Clusters with a verdict, their own or their group's."""
+        return self.object + self.distractor + self.unsure
 
 
 @dataclass(frozen=True)
@@ -87,13 +97,13 @@ class Status:
     unknown: int
 
     @property
-    def clusters(self) -> int:
-        """Clusters of all classes."""
-        return sum(item.clusters for item in self.classes)
+    def questions(self) -> int:
+        """Questions about all classes."""
+        return sum(item.questions for item in self.classes)
 
     @property
     def answered(self) -> int:
-        """Clusters of all classes with a verdict."""
+        """Questions with an answer, unsure included."""
         return sum(item.answered for item in self.classes)
 
 
@@ -108,7 +118,7 @@ def clusters_of(run: Run) -> Clusters:
 
 
 def template(run: Run) -> str:
-    """Return a CSV with one row a cluster, to be filled in.
+    """Return a CSV with one row a question, to be filled in.
 
     Raises:
         InputError: If the run is not clustered yet.
@@ -131,7 +141,7 @@ def ingest(
         content: The CSV file.
         source: Its name, for errors.
         annotator: Who answered, where the file does not say.
-        allow_partial: Take clusters that have no answer, here or in the run, as unsure.
+        allow_partial: Take questions that have no answer, here or in the run, as unsure.
 
     Raises:
         LabelError: If anything in the file does not fit; the message names every bad line.
@@ -149,7 +159,7 @@ def ingest(
         source=source,
         annotator=annotator,
         allow_partial=allow_partial,
-        answered=verdicts(run) if allow_partial else (),
+        answered=_given(run) if allow_partial else (),
     )
     return record(run, rows)
 
@@ -162,8 +172,10 @@ def record(run: Run, rows: pa.Table) -> Ingested:
         rows: Rows of `tables.LABELS`.
     """
     answers_ = rows.to_pylist()
-    standing = _latest(_log(run))
-    if all(standing.get(_who(row)) == row for row in answers_):
+    standing = votes.latest(_log(run))
+    if all(
+        standing.get(votes.who(row), {}) | {"cluster": row["cluster"]} == row for row in answers_
+    ):
         name = ""
     else:
         digest = hashlib.sha256(json.dumps(answers_, sort_keys=True).encode()).hexdigest()[:12]
@@ -174,29 +186,38 @@ def record(run: Run, rows: pa.Table) -> Ingested:
 
 
 def answers(run: Run) -> pa.Table:
-    """Return the answers that count: each annotator's latest on the clusters of now.
+    """Return the answers that count: each annotator's latest on the clusters and groups of now.
 
     Returns:
-        Rows of `tables.LABELS`, sorted by class, cluster and annotator.
+        Rows of `tables.LABELS` with the clusters' numbers of now, sorted by class, cluster and
+        annotator.
 
     Raises:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
-    current = clusters_of(run).clusterings
-    latest = _latest([row for row in _log(run) if current.get(row["class"]) == row["clustering"]])
-    return LABELS.build([latest[who] for who in sorted(latest)])
+    return LABELS.build(votes.current(clusters_of(run), _log(run)))
 
 
 def verdicts(run: Run) -> dict[Key, str]:
-    """Return the verdict on each answered cluster: the majority of annotators, ties unsure.
+    """Return the verdict on each cluster that has one: its own, or that of its group.
+
+    Of several annotators' answers the majority counts, ties are unsure. Groups are resolved: they
+    are no keys.
 
     Raises:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
-    votes: dict[Key, Counter[str]] = {}
-    for row in answers(run).to_pylist():
-        votes.setdefault((row["class"], row["cluster"]), Counter())[row["verdict"]] += 1
-    return {key: _majority(count) for key, count in votes.items()}
+    clusters = clusters_of(run)
+    return votes.resolved(clusters, votes.majorities(votes.current(clusters, _log(run))))
+
+
+def questions(run: Run) -> dict[str, int]:
+    """Return how many clusters of each class were answered, groups by the name `tables.SHARED`.
+
+    Raises:
+        InputError: If the run is not clustered yet, or a file of the log is damaged.
+    """
+    return dict(Counter(name for name, _ in _given(run)))
 
 
 def labels_fingerprint(run: Run) -> str:
@@ -214,53 +235,59 @@ def status(run: Run) -> Status:
     Raises:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
-    clusters, current = clusters_of(run), verdicts(run)
+    clusters, log = clusters_of(run), _log(run)
     stale = Counter(
         row["class"]
-        for row in _log(run)
-        if clusters.clusterings.get(row["class"]) != row["clustering"]
+        for row in log
+        if (row["class"], row["membership"]) not in clusters.by_membership
     )
+    given = votes.majorities(votes.current(clusters, log))
+    effective = given | votes.resolved(clusters, given)
     return Status(
         tuple(
-            _class_status(name, own, current, stale[name])
-            for name, own in clusters.numbers().items()
+            _class_status(clusters, name, given, effective, stale[name])
+            for name in clusters.numbers
         ),
-        sum(count for name, count in stale.items() if name not in clusters.clusterings),
+        sum(count for name, count in stale.items() if name not in clusters.numbers),
     )
 
 
 def _class_status(
-    name: str, numbers: list[int], current: dict[Key, str], stale: int
+    clusters: Clusters, name: str, given: dict[Key, str], effective: dict[Key, str], stale: int
 ) -> ClassStatus:
-    counts = Counter(current.get((name, number), "missing") for number in numbers)
+    keys = [(name, number) for number in clusters.numbers[name]]
+    asked = [key for key in keys if key not in clusters.groups]
+    counts = Counter(effective.get(key, "missing") for key in keys)
     return ClassStatus(
         name,
-        len(numbers),
+        len(keys),
+        len(asked),
         counts["object"],
         counts["distractor"],
         counts["unsure"],
+        sum(key in given and key in clusters.groups for key in keys),
         stale,
-        tuple(number for number in numbers if (name, number) not in current),
+        tuple(number for _, number in asked if (name, number) not in given),
     )
 
 
-def _majority(votes: Counter[str]) -> str:
-    (verdict, most), *others = votes.most_common()
-    return "unsure" if others and others[0][1] == most else verdict
-
-
-def _who(row: dict[str, Any]) -> tuple[str, int, str, str]:
-    """Return what at most one answer can stand for."""
-    return row["class"], row["cluster"], row["annotator"], row["clustering"]
-
-
-def _latest(rows: list[dict[str, Any]]) -> dict[tuple[str, int, str, str], dict[str, Any]]:
-    return {_who(row): row for row in rows}  # the log is in order, so the last one wins
+def _given(run: Run) -> dict[Key, str]:
+    """Return the majority on whatever was answered itself, groups and clusters of groups alike."""
+    return votes.majorities(answers(run).to_pylist())
 
 
 def _log(run: Run) -> list[dict[str, Any]]:
     """Return every row of the log, the oldest first."""
-    return [row for name in _files(run) for row in run.read(LABELS, _FOLDER, name).to_pylist()]
+    return [row for name in _files(run) for row in _read(run, name).to_pylist()]
+
+
+def _read(run: Run, name: str) -> pa.Table:
+    place = run.step(_FOLDER) / name
+    rows = place.read_table()
+    if "membership" not in rows.column_names and "clustering" in rows.column_names:
+        # Up to version 2 an answer named all clusters of its class; it is kept, as a stale one.
+        rows = rows.rename_columns({"clustering": "membership"})
+    return LABELS.check(rows, str(place))
 
 
 def _files(run: Run) -> list[str]:

@@ -13,10 +13,11 @@ from PIL import Image
 
 from raypipe.annotate.facts import ClassFacts
 from raypipe.annotate.labels import ClassStatus
-from raypipe.annotate.sheets import QUESTION, percent
+from raypipe.annotate.sheets import QUESTION, SHARED_QUESTION, percent, question
 from raypipe.annotate.spectrum import spectrum
 from raypipe.annotate.tiles import Tile
 from raypipe.storage.run import slug
+from raypipe.tables import SHARED
 
 _PLOT = (340, 180)
 _QUALITY = 82
@@ -30,9 +31,7 @@ def class_page(facts: ClassFacts, tiles: Sequence[Sequence[Tile]], side: int) ->
         tiles: The tiles of each cluster, in the clusters' order.
         side: Width and height of a tile, pixels.
     """
-    shown = [
-        [(webp_uri(tile.image), tile.image_id, tile.borderline) for tile in own] for own in tiles
-    ]
+    shown = [[(webp_uri(tile.image), tile) for tile in own] for own in tiles]
     plot = None
     if facts.eigenvalues:
         plot = _png_uri(spectrum(facts.eigenvalues, len(facts.clusters), _PLOT))
@@ -45,7 +44,8 @@ def class_page(facts: ClassFacts, tiles: Sequence[Sequence[Tile]], side: int) ->
             plot=plot,
             plot_size=_PLOT,
             side=side,
-            question=QUESTION,
+            question=question(facts),
+            shared=SHARED,
         )
     )
 
@@ -65,9 +65,10 @@ def index_page(classes: Sequence[tuple[ClassFacts, ClassStatus]], thumbs: Collec
                 (facts, status, quote(slug(facts.name)), _state(status), facts.name in thumbs)
                 for facts, status in classes
             ],
-            clusters=sum(status.clusters for _, status in classes),
+            named=sum(not facts.shared for facts, _ in classes),
+            questions=sum(status.questions for _, status in classes),
             answered=sum(status.answered for _, status in classes),
-            question=QUESTION,
+            question=SHARED_QUESTION if any(facts.shared for facts, _ in classes) else QUESTION,
         )
     )
 
@@ -96,9 +97,14 @@ def _png_uri(image: Image.Image) -> str:
 
 
 def _state(status: ClassStatus) -> str:
-    if not status.answered:
+    if not status.settled:
         return "open"
-    return "part" if status.missing else "done"
+    return "part" if status.settled < status.clusters else "done"
+
+
+def _link(name: str) -> str:
+    """Return the relative URL of a class's page."""
+    return f"{quote(slug(name))}.html"
 
 
 @cache
@@ -110,5 +116,5 @@ def _templates() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters["percent"] = percent
+    environment.filters |= {"percent": percent, "page": _link}
     return environment

@@ -40,7 +40,7 @@ def parse(
         clusters: What can be answered now.
         source: Name of the file, for the error.
         annotator: Who answered, where the file does not say.
-        allow_partial: Take clusters without an answer as `unsure` instead of refusing the file.
+        allow_partial: Take questions without an answer as `unsure` instead of refusing the file.
         answered: Clusters that have an answer already; `allow_partial` leaves them alone.
 
     Returns:
@@ -70,7 +70,7 @@ def _refusal(source: str, problems: list[str]) -> LabelError:
     return LabelError(
         "\n  ".join([f"{source}: {count}, nothing was written", *shown]),
         "mend these lines and ingest the file again; `raypipe labels template` writes a fresh one, "
-        "--allow-partial takes clusters without an answer as unsure",
+        "--allow-partial takes questions without an answer as unsure",
     )
 
 
@@ -84,7 +84,7 @@ class _Reader:
     def __init__(self, clusters: Clusters, annotator: str, *, decimal_comma: bool) -> None:
         self.problems: list[str] = []
         self._clusters = clusters
-        self._keys = {(name, str(cluster)): (name, cluster) for name, cluster in clusters.keys}
+        self._keys = {(key[0], str(key[1])): key for key in clusters.memberships}
         self._annotator = annotator
         self._decimal_comma = decimal_comma
         self._answers: dict[tuple[Key, str], dict[str, Any]] = {}
@@ -118,22 +118,29 @@ class _Reader:
     def _key(self, line: int, row: dict[str, str]) -> Key | None:
         """Return the cluster that a row is about, if there is one."""
         name = csvfile.unprotected(row["class"])
-        if name not in self._clusters.clusterings:
+        if name not in self._clusters.numbers:
             name = csvfile.unprotected(row["class"].strip())
-        current = self._clusters.clusterings.get(name)
-        if current is None:
+        if name not in self._clusters.numbers:
             self._complain(line, f"unknown class {_short(name)}")
             return None
-        given = csvfile.unprotected(row["clustering"].strip())
-        if given != current:
+        key = self._keys.get((name, row["cluster"].strip()))
+        given = csvfile.unprotected(row["membership"].strip())
+        # The membership alone would do, but a number that belies it says that lines were mixed up.
+        meant = self._clusters.by_membership.get((name, given))
+        if meant is not None and meant != key:
             self._complain(
                 line,
-                f"stale: the clusters of {_short(name)} are {current} now, "
+                f"names cluster {_short(row['cluster'])} of {_short(name)}, but its membership is "
+                f"that of cluster {meant[1]}",
+            )
+        elif key is None:
+            self._complain(line, f"class {_short(name)} has no cluster {_short(row['cluster'])}")
+        elif meant is None:
+            self._complain(
+                line,
+                f"stale: {_named(key)} is {self._clusters.memberships[key]} now, "
                 f"the line is about {_short(given)}",
             )
-        key = self._keys.get((name, row["cluster"].strip()))
-        if key is None:
-            self._complain(line, f"class {_short(name)} has no cluster {_short(row['cluster'])}")
         return key
 
     def _verdict(self, line: int, cell: str) -> str | None:
@@ -159,7 +166,7 @@ class _Reader:
         name, cluster = key
         return {
             "class": name, "cluster": cluster, "verdict": verdict, "annotator": annotator,
-            "seconds": seconds, "note": note, "clustering": self._clusters.clusterings[name],
+            "seconds": seconds, "note": note, "membership": self._clusters.memberships[key],
         }  # fmt: skip
 
     def _add(self, line: int, key: Key, answer: dict[str, Any]) -> None:
@@ -175,13 +182,13 @@ class _Reader:
         )
 
     def missing(self) -> dict[Key, str]:
-        """Return the clusters that nobody answered, and how to say so."""
+        """Return the questions that nobody answered, and how to say so."""
         seen = {key for key, _ in self._answers} | self._spoilt
         return {
             key: f"line {self._blank[key]}: no verdict on {_named(key)}"
             if key in self._blank
             else f"no line about {_named(key)}"
-            for key in self._clusters.keys
+            for key in self._clusters.questions
             if key not in seen
         }
 
@@ -195,7 +202,7 @@ class _Reader:
 
     def table(self) -> pa.Table:
         """Return the answers, in the order of the clusters, then by annotator."""
-        order = {key: place for place, key in enumerate(self._clusters.keys)}
+        order = {key: place for place, key in enumerate(self._clusters.memberships)}
         ranked = sorted(self._answers, key=lambda who: (order[who[0]], who[1]))
         return LABELS.build([self._answers[who] for who in ranked])
 

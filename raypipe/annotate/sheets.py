@@ -21,6 +21,10 @@ _LEAST_WIDTH = 760  # the header's text and plot fit side by side from here on
 _HEADER, _STRIP, _FOOTER = 150, 54, 46
 _PLOT = (300, 138)
 QUESTION = "Is what is lit the object itself (o), something that comes with it (d), or unsure (u)?"
+SHARED_QUESTION = (
+    "Is what is lit the very object that its tile names (o), something that comes with it (d), "
+    "or unsure (u)?"
+)
 
 
 def contact_sheet(
@@ -50,14 +54,14 @@ def contact_sheet(
         sheet.paste(panel, (_MARGIN, top))
         top += needed + _MARGIN
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, top), QUESTION, _INK, _font(15))
-    pen.text(
-        (_MARGIN, top + 24),
-        f"raypipe labels template > labels.csv    clustering {facts.clustering}",
-        _FAINT,
-        _font(12),
-    )
+    pen.text((_MARGIN, top), question(facts), _INK, _font(15))
+    pen.text((_MARGIN, top + 24), "raypipe labels template > labels.csv", _FAINT, _font(12))
     return sheet
+
+
+def question(facts: ClassFacts) -> str:
+    """Return what a person is asked about a class's clusters, or about the groups."""
+    return SHARED_QUESTION if facts.shared else QUESTION
 
 
 def percent(share: float) -> str:
@@ -74,9 +78,8 @@ def _draw_header(sheet: Image.Image, facts: ClassFacts) -> None:
     pen = ImageDraw.Draw(sheet)
     room = sheet.width - 3 * _MARGIN - _PLOT[0]
     pen.text((_MARGIN, 36), _fitted(facts.title, room, 32), _INK, _font(32, bold=True))
-    noun = "cluster" if len(facts.clusters) == 1 else "clusters"
-    lines = [f"{facts.regions:,} regions of {facts.images:,} images, {len(facts.clusters)} {noun}"]
-    if facts.title != facts.name:
+    lines = [facts.summary]
+    if facts.title != facts.name and not facts.shared:
         lines.insert(0, _fitted(facts.name, room, 15))
     for place, line in enumerate(lines):
         pen.text((_MARGIN, 82 + 26 * place), line, _FAINT, _font(15))
@@ -91,16 +94,29 @@ def _cluster_panel(
     panel = Image.new("RGB", size, _PANEL)
     pen = ImageDraw.Draw(panel)
     pen.rectangle((0, 0, round(size[0] * cluster.share), 4), fill=_ACCENT)
-    pen.text((_PAD, 17), f"Cluster {cluster.number}", _INK, _font(20, bold=True))
-    told = (
-        f"{percent(cluster.share)} of the regions ({cluster.regions:,})    "
-        f"in {percent(cluster.image_share)} of the images ({cluster.images:,})"
-    )
-    pen.text((size[0] - _PAD, 21), told, _FAINT, _font(15), anchor="ra")
+    name = f"Cluster {cluster.number}"
+    pen.text((_PAD, 17), name, _INK, _font(20, bold=True))
+    # A sheet that was printed or kept must not be taken for one of other clusters.
+    beside = _PAD + _font(20, bold=True).getlength(name) + 12
+    pen.text((beside, 25), cluster.membership, _FAINT, _font(11))
+    room = size[0] - _PAD - beside - _font(11).getlength(cluster.membership) - 12
+    told = [
+        f"{percent(cluster.share)} of the regions ({cluster.regions:,})",
+        f"in {percent(cluster.image_share)} of the images ({cluster.images:,})",
+    ]
+    if cluster.members:
+        told.append(f"from {cluster.classes:,} {'class' if cluster.classes == 1 else 'classes'}")
+    if cluster.group is not None:
+        told.append(f"asked as cluster {cluster.group} of all classes")
+    line = "    ".join(told)
+    fits = next((points for points in (15, 13) if _font(points).getlength(line) <= room), 11)
+    pen.text((size[0] - _PAD, 36), line, _FAINT, _font(fits), anchor="rs")
     for place, tile in enumerate(tiles):
         row, col = divmod(place, columns)
         corner = (_PAD + col * (side + _GAP), _STRIP + row * (side + _GAP))
         panel.paste(tile.image, corner)
+        if tile.caption:
+            _write_caption(pen, tile.caption, corner, side)
         if tile.borderline:
             _mark_borderline(pen, corner, side)
     if not tiles:
@@ -113,6 +129,16 @@ def _mark_borderline(pen: ImageDraw.ImageDraw, corner: tuple[int, int], side: in
     pen.rectangle((x - 2, y - 2, x + side + 1, y + side + 1), outline=_EDGE, width=2)
     pen.rectangle((x, y + side - 17, x + 62, y + side - 1), fill=_EDGE)
     pen.text((x + 4, y + side - 15), "borderline", "#ffffff", _font(11))
+
+
+def _write_caption(
+    pen: ImageDraw.ImageDraw, caption: str, corner: tuple[int, int], side: int
+) -> None:
+    x, y = corner
+    line = _fitted(caption, side - 8, 11)
+    width = round(_font(11, bold=True).getlength(line))
+    pen.rectangle((x, y, x + width + 7, y + 16), fill=_INK)
+    pen.text((x + 4, y + 2), line, "#ffffff", _font(11, bold=True))
 
 
 def _fitted(text: str, room: int, size: int) -> str:

@@ -1,24 +1,27 @@
 """The simulated annotator: answers from ground truth, for experiments and demonstrations.
 
-A cluster is *object* when enough of its training regions lie on the class. The rule is that of
-Kolesnikov & Lampert (BMVC 2016) in spirit; the share and the tie rule are ours.
+A cluster is *object* when enough of its training regions lie on the class, a group when enough of
+the regions of all its clusters lie each on its own class. The rule is that of Kolesnikov & Lampert
+(BMVC 2016) in spirit; the share and the tie rule are ours.
 """
 
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raypipe.annotate.csvfile import Clusters, Key
 from raypipe.annotate.frames import Frame, Frames, Regions, index_set
 from raypipe.annotate.labels import clusters_of
 from raypipe.config import SimulateConfig
 from raypipe.datasets.truth import Truth
 from raypipe.errors import InputError
 from raypipe.storage.run import Run
-from raypipe.tables import LABELS
+from raypipe.tables import LABELS, SHARED
 
 ANNOTATOR = "simulated"
 
@@ -28,37 +31,69 @@ Floats = npt.NDArray[np.float64]
 
 
 def simulate(run: Run, config: SimulateConfig) -> pa.Table:
-    """Answer every cluster from the truth of the training images.
+    """Answer every question from the truth of the training images.
 
     Args:
         run: A run that is indexed, extracted and clustered. Nothing is written to it.
         config: Share for *object*, and the errors to make.
 
     Returns:
-        Rows of `tables.LABELS`, one a cluster.
+        Rows of `tables.LABELS`, one a question.
 
     Raises:
-        InputError: If a step is missing, or a class has no truth on any image of its regions.
+        InputError: If a step is missing, a class that is asked about has no truth on any image of
+            its regions, or no class of the groups has.
     """
     clusters = clusters_of(run)
-    frames, truth = Frames.of(run), Truth(run, index_set(run))
+    shares = _shares(run, clusters)
     rows = []
-    for name, numbers in clusters.numbers().items():
-        regions = Regions.of(run, name)
-        on_class = hits(regions, frames.find(regions.image_ids.tolist()), truth, name)
-        if np.isnan(on_class).all():
-            raise InputError(
-                f"class {name}: none of its training images has a mask or a box to answer from",
-                "answer its clusters by hand, or leave the class out (dataset.only)",
-            )
-        own = np.array([_mean(on_class[regions.clusters == number]) for number in numbers])
+    for name, numbers in clusters.numbers.items():
+        asked = [number for number in numbers if (name, number) in shares]
+        if not asked:
+            continue
+        own = np.array([shares[name, number] for number in asked])
+        if np.isnan(own).all():
+            raise _no_truth(name)
         verdicts = turned(judged(own, config.min_share), name, config)
         rows += [
             {"class": name, "cluster": number, "verdict": verdict, "annotator": ANNOTATOR,
-             "seconds": None, "note": "", "clustering": clusters.clusterings[name]}
-            for number, verdict in zip(numbers, verdicts, strict=True)
+             "seconds": None, "note": "", "membership": clusters.memberships[name, number]}
+            for number, verdict in zip(asked, verdicts, strict=True)
         ]  # fmt: skip
     return LABELS.build(rows)
+
+
+def _shares(run: Run, clusters: Clusters) -> dict[Key, float]:
+    """Return the share of each question's regions that lie on their class; NaN without truth."""
+    frames, truth = Frames.of(run), Truth(run, index_set(run))
+    on_class, known = Counter[Key](), Counter[Key]()
+    for name, numbers in clusters.numbers.items():  # one class's regions in memory at a time
+        if name == SHARED:
+            continue
+        regions = Regions.of(run, name)
+        hit = hits(regions, frames.find(regions.image_ids.tolist()), truth, name)
+        for number in numbers:
+            key = (name, number)
+            question = (SHARED, clusters.groups[key]) if key in clusters.groups else key
+            own = hit[regions.clusters == number]
+            on_class[question] += int(np.nansum(own))
+            known[question] += int((~np.isnan(own)).sum())
+    return {
+        key: on_class[key] / known[key] if known[key] else float("nan")
+        for key in clusters.questions
+    }
+
+
+def _no_truth(name: str) -> InputError:
+    if name == SHARED:
+        return InputError(
+            "no training image of any class has a mask or a box to answer from",
+            "answer the groups by hand",
+        )
+    return InputError(
+        f"class {name}: none of its training images has a mask or a box to answer from",
+        "answer its clusters by hand, or leave the class out (dataset.only)",
+    )
 
 
 def hits(regions: Regions, frames: dict[str, Frame], truth: Truth, name: str) -> Floats:
@@ -100,14 +135,8 @@ def _on_class(
     return np.where(inside.any(axis=1), 1.0, 0.0)
 
 
-def _mean(values: Floats) -> float:
-    """Return the mean of what is not NaN; NaN where nothing is."""
-    known = values[~np.isnan(values)]
-    return float(known.mean()) if len(known) else float("nan")
-
-
 def judged(shares: Floats, min_share: float) -> list[str]:
-    """Return the verdict on each cluster of a class.
+    """Return the verdict on each cluster of a class, or on each group.
 
     Args:
         shares: (k,) share of each cluster's regions that lie on the class; NaN: no truth. At

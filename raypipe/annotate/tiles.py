@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -25,7 +26,7 @@ _MARGIN = 1.1  # likewise, where the image leaves no room for a square crop
 _CONTEXT_LEAST = 0.62  # of the image's shorter side: what is around tells what the thing is
 _DIM, _GREY = 0.56, 0.3  # brightness and colour that the rest keeps
 _FINE = 3  # marks are drawn this much finer, then scaled down: smooth outlines
-_TRIES = 3  # images tried for a tile, on average, before a cluster shows fewer
+TRIES = 3  # images tried for a tile, on average, before a cluster shows fewer
 
 Loader = Callable[[str], Image.Image | None]
 Size = tuple[int, int]
@@ -40,11 +41,13 @@ class Tile:
         image: RGB, square.
         image_id: The image it shows.
         borderline: Whether its region is among the least typical of the cluster.
+        caption: What to write on it; empty where the sheet says it all.
     """
 
     image: Image.Image
     image_id: str
     borderline: bool
+    caption: str = ""
 
 
 def load(uri: str) -> Image.Image | None:
@@ -68,22 +71,41 @@ def tiles(
         side: Width and height of a tile, pixels.
         loader: Reads an image by URI; one that gives None is left out.
     """
-    own = regions.by_image()
     order = [image for image in dict.fromkeys(regions.image_ids.tolist()) if image in frames]
     borderline = min(max(1, count // 6), max(0, len(order) - 1)) if count > 2 else 0
-
-    def drawn(image_ids: list[str], *, last: bool) -> Iterator[Tile]:
-        for image_id in image_ids[: _TRIES * count]:
-            frame = frames[image_id]
-            image = loader(frame.uri)
-            if image is not None:
-                grid = (frame.grid_width, frame.grid_height)
-                yield Tile(tile(image, regions.cells[own[image_id]], grid, side), image_id, last)
-
-    typical = list(islice(drawn(order, last=False), count - borderline))
+    drawn = partial(drawn_tiles, regions, frames, side=side, loader=loader)
+    typical = list(islice(drawn(order[: TRIES * count]), count - borderline))
     seen = {item.image_id for item in typical}
     rest = [image_id for image_id in reversed(order) if image_id not in seen]
-    return typical + list(islice(drawn(rest, last=True), borderline))[::-1]
+    last = list(islice(drawn(rest[: TRIES * count]), borderline))[::-1]
+    return typical + [replace(item, borderline=True) for item in last]
+
+
+def drawn_tiles(
+    regions: Regions,
+    frames: dict[str, Frame],
+    image_ids: Iterable[str],
+    *,
+    side: int,
+    loader: Loader = load,
+) -> Iterator[Tile]:
+    """Yield a tile of each image, in the given order; an image is read when its turn comes.
+
+    Args:
+        regions: Of one cluster.
+        frames: Frame by image.
+        image_ids: Images that have a region and a frame.
+        side: Width and height of a tile, pixels.
+        loader: Reads an image by URI; one that gives None is left out.
+    """
+    own = regions.by_image()
+    for image_id in image_ids:
+        frame = frames[image_id]
+        image = loader(frame.uri)
+        if image is not None:
+            grid = (frame.grid_width, frame.grid_height)
+            lit = tile(image, regions.cells[own[image_id]], grid, side)
+            yield Tile(lit, image_id, borderline=False)
 
 
 def tile(image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int) -> Image.Image:

@@ -20,7 +20,7 @@ app = typer.Typer(
 
 @app.command(epilog="Example: `raypipe labels template > labels.csv`")
 def template(run: options.RunDir = None, config: options.ConfigFile = None) -> None:
-    """Print a CSV with one row a cluster; fill in *verdict*: object, distractor or unsure."""
+    """Print a CSV with one row a question; fill in *verdict*: object, distractor or unsure."""
     from raypipe.annotate import labels
 
     sys.stdout.write(labels.template(options.pipeline(run, config, None).run))
@@ -98,8 +98,10 @@ def status(
     as_json: options.Json = False,
 ) -> None:
     """Say how far each class is answered."""
+    from rich.box import SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     from raypipe.annotate import labels
 
@@ -107,10 +109,18 @@ def status(
     if as_json:
         typer.echo(json.dumps(asdict(found), indent=2))
         return
-    table = Table("class", "clusters", "object", "distractor", "unsure", "missing", "stale rows")
+    grouped = any(item.questions < item.clusters for item in found.classes)
+    own = ["overrides"] if grouped else []
+    verdicts = ("object", "distractor", "unsure")
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("class", overflow="fold")
+    for name in ("clusters", *verdicts, *own, "missing", "stale"):
+        table.add_column(name, justify="left" if name == "missing" else "right")
     for item in found.classes:
+        counts = [item.clusters, item.object, item.distractor, item.unsure]
+        counts += [item.overrides] if grouped else []
         missing = ", ".join(str(number) for number in item.missing)
-        table.add_row(item.name, str(item.clusters), str(item.object), str(item.distractor),
-                      str(item.unsure), missing, str(item.stale))  # fmt: skip
+        # Text, not markup: a class may be called [bold].
+        table.add_row(Text(item.name), *map(str, counts), missing, str(item.stale))
     Console().print(table)
-    typer.echo(f"{found.answered} of {found.clusters} questions answered")
+    typer.echo(f"{found.answered} of {found.questions} questions answered")

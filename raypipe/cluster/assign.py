@@ -1,17 +1,26 @@
-"""From eigenvectors to numbered clusters, the largest first. Plain NumPy and scikit-learn."""
+"""From features to numbered clusters, the largest first. Plain NumPy and scikit-learn."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy import linalg, sparse
 from sklearn.cluster import KMeans
+from threadpoolctl import threadpool_limits
 
-from raypipe.cluster.affinity import centred, knn_graph
-from raypipe.cluster.spectrum import Spectrum, choose_clusters, spectrum
+from raypipe.cluster.affinity import centred, knn_graph, nearest
+from raypipe.cluster.background import background_shares, merge_alike
+from raypipe.cluster.number import Number, choose_number
+from raypipe.cluster.spectrum import Spectrum, spectrum
 from raypipe.config import ClusterConfig
+from raypipe.errors import InputError
+
+_FAR_OUT = 3.0  # quartile distances below the lower quartile (Tukey 1977)
+_ROUNDING = 1e-5
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]
@@ -23,48 +32,163 @@ class Clustering:
 
     Attributes:
         clusters: (n,) int32 from 1, the largest cluster first.
+        shares: (n,) float32 share of the background bank among the nearest neighbours of a region;
+            NaN where it was not looked at, 0 without a bank.
         typicality: (n,) float32 cosine to the cluster's mean direction.
         centre: (d,) float32 mean feature that was subtracted.
-        spectrum: Of the affinity graph.
+        unit: (n, d) float32 centred features, rows of length 1.
+        spectrum: Of the affinity graph, without what is isolated.
+        number: How many clusters, and what decided it.
+        isolated: Regions in components too small to be a cluster, which joined the nearest one.
+        recall: Share of the true neighbours that are in the graph.
     """
 
     clusters: Numbers
+    shares: Floats
     typicality: Floats
     centre: Floats
+    unit: Floats
     spectrum: Spectrum
+    number: Number
+    isolated: int
+    recall: float
 
 
-def cluster(features: Floats, config: ClusterConfig) -> Clustering:
+def cluster(
+    features: Floats,
+    config: ClusterConfig,
+    *,
+    bank: Floats | None = None,
+    clusters: int | None = None,
+    gpu: bool = False,
+) -> Clustering:
     """Cluster the regions of one class (Ng, Jordan & Weiss, NIPS 2001).
 
     Args:
         features: (n, d) rows of length 1, n at least 1.
         config: Graph, number of clusters and seed.
+        bank: (m, d) features of the class's background bank.
+        clusters: Number of clusters, where it is known; fewer where there are fewer regions.
+        gpu: Search neighbours on a CUDA device.
+
+    Raises:
+        InputError: If a feature is not finite.
     """
+    broken = int((~np.isfinite(features).all(axis=1)).sum())
+    if broken:
+        raise InputError(
+            f"{broken:,} of {len(features):,} regions have features that are not finite",
+            "extract again with --fresh, with --set localizer.precision=float32",
+        )
     centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
     unit = centred(features, centre)
-    graph = knn_graph(unit, config.neighbors)
-    found = spectrum(graph, config.max_clusters + 1, config.seed)
-    chosen = choose_clusters(found.values, config)
-    labels = _partition(found.vectors[:, :chosen], chosen, config.seed)
-    labels = _absorb(unit, labels, config.min_share)
-    clusters = _numbered(labels)
-    return Clustering(clusters, _typicality(unit, clusters), centre, found)
+    beside = None if bank is None or not len(bank) else centred(bank, centre)
+    return cluster_unit(unit, config, centre, bank=beside, clusters=clusters, gpu=gpu)
 
 
-def _partition(vectors: npt.NDArray[np.float64], count: int, seed: int) -> Numbers:
-    """k-means on the eigenvectors' rows, scaled to length 1."""
+def cluster_unit(
+    unit: Floats,
+    config: ClusterConfig,
+    centre: Floats,
+    *,
+    bank: Floats | None = None,
+    clusters: int | None = None,
+    gpu: bool = False,
+) -> Clustering:
+    """Cluster features that are centred already; see `cluster`."""
+    most = config.max_clusters if clusters is None else clusters
+    found = nearest(unit, config.neighbors, gpu=gpu)
+    graph = knn_graph(found)
+    closeness = found.similarity.sum(axis=1) / max(found.similarity.shape[1], 1)
+    large = _core(graph, closeness, most, config.min_share)
+    core = large if len(large) else np.arange(len(unit))
+    inner = sparse.csr_array(graph[core][:, core]) if len(core) < len(unit) else graph
+    top = spectrum(inner, most + 1, config.seed)
+    if clusters is not None:
+        number = Number(min(clusters, len(core)), "given")
+    elif len(large):
+        number = choose_number(top.values, config)
+    else:
+        number = Number(1, "structure")  # nothing hangs together, as copies of one region
+    labels = np.full(len(unit), -1, np.int32)
+    labels[core] = _partition(top.vectors[:, : number.clusters], number.clusters)
+    labels = _absorb(unit, labels, config.min_share if clusters is None else 0.0)
+    shares = np.zeros(len(unit), np.float32)
+    if bank is not None:
+        shares = background_shares(unit, bank)
+        if number.reason == "budget":  # a clear gap has more to say
+            labels = merge_alike(labels, shares, config.alike)
+    numbered = _numbered(labels)
+    return Clustering(
+        clusters=numbered,
+        shares=shares,
+        typicality=typicality(unit, numbered),
+        centre=centre,
+        unit=unit,
+        spectrum=top,
+        number=number,
+        isolated=len(unit) - len(core),
+        recall=found.recall,
+    )
+
+
+def _core(
+    graph: sparse.csr_array, closeness: Floats, most: int, min_share: float
+) -> npt.NDArray[np.intp]:
+    """Return the points that may make clusters: those of large components that are no outliers.
+
+    Outliers, and copies of one image, stand apart from the rest; none of them deserves a question,
+    and each would take an eigenvalue near 1. No points where no component is large.
+
+    Args:
+        graph: (n, n) weights.
+        closeness: (n,) mean cosine to the nearest neighbours.
+        most: Components at most.
+        min_share: Smaller components are left out.
+    """
+    low, high = np.quantile(closeness, [0.25, 0.75])
+    # Among copies quartiles are equal but for rounding.
+    outlying = closeness < low - _FAR_OUT * max(high - low, _ROUNDING)
+    links = sparse.diags_array((~outlying).astype(float))
+    _, labels = sparse.csgraph.connected_components(links @ graph @ links, directed=False)
+    sizes = np.bincount(labels)
+    order = np.argsort(-sizes, kind="stable")[:most]
+    large = order[sizes[order] >= max(min_share * len(labels), 2)]
+    return np.flatnonzero(np.isin(labels, large))
+
+
+def _partition(vectors: npt.NDArray[np.float64], count: int) -> Numbers:
+    """Cluster the eigenvectors' rows, from a start that needs no seed.
+
+    Rows are not scaled to length 1: that moves the border into the larger of two unequal
+    clusters. Adjusted Rand index on planted clusters, scaled against not: 0.91 and 0.99 where they
+    are 50 : 50 : 1, 0.94 and 0.96 over 105 cases of all kinds, the same where they overlap.
+
+    The rows that a pivoted QR decomposition picks are the most independent ones, one a cluster
+    (Damle, Minden & Ying, Inf. Inference 2019); k-means goes on from there.
+    """
     if count == 1:
         return np.zeros(len(vectors), dtype=np.int32)
-    rows = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
-    model = KMeans(n_clusters=count, n_init=10, random_state=seed)
-    return np.asarray(model.fit_predict(rows), dtype=np.int32)
+    with threadpool_limits(1):  # threads add up in any order, and gain nothing here
+        _, pivots = linalg.qr(vectors.T, mode="r", pivoting=True)
+        left, _, right = np.linalg.svd(vectors[pivots[:count]].T)
+        nearest_axis = np.argmax(np.abs(vectors @ (left @ right)), axis=1)
+        present = np.unique(nearest_axis)
+        start = np.stack([vectors[nearest_axis == axis].mean(axis=0) for axis in present])
+        model = KMeans(n_clusters=len(present), init=start, n_init=1)
+        return np.asarray(model.fit_predict(vectors), dtype=np.int32)
 
 
 def _absorb(unit: Floats, labels: Numbers, min_share: float) -> Numbers:
-    """Move clusters too small to deserve a question to the nearest larger one, by mean cosine."""
-    sizes = np.bincount(labels)
-    large = np.flatnonzero(sizes >= min(min_share * len(labels), sizes.max()))
+    """Move what is too small to deserve a question to the nearest larger cluster, by mean cosine.
+
+    Args:
+        unit: (n, d) rows of length 1.
+        labels: (n,) from 0; -1 = isolated.
+        min_share: Smaller clusters are moved.
+    """
+    sizes = np.bincount(labels[labels >= 0])
+    large = np.flatnonzero((sizes >= min(min_share * len(labels), sizes.max())) & (sizes > 0))
     small = np.isin(labels, large, invert=True)
     if not small.any():
         return labels
@@ -84,28 +208,24 @@ def _numbered(labels: Numbers) -> Numbers:
     return numbers[labels]
 
 
-def _typicality(unit: Floats, clusters: Numbers) -> Floats:
+def typicality(unit: Floats, clusters: Numbers) -> Floats:
     """Return each region's cosine to its cluster's mean direction."""
-    typicality = np.zeros(len(unit), dtype=np.float32)
-    for number in range(1, int(clusters.max()) + 1):
+    typical = np.zeros(len(unit), dtype=np.float32)
+    for number in np.unique(clusters):
         own = clusters == number
         mean = unit[own].mean(axis=0)
-        typicality[own] = unit[own] @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
-    return typicality
+        typical[own] = unit[own] @ (mean / max(float(np.linalg.norm(mean)), 1e-12))
+    return typical
 
 
-def membership_fingerprint(regions: list[tuple[str, int, int]], clusters: Numbers) -> str:
-    """Hash which regions stand together, so that labels hold as long as the clusters do.
+def membership(regions: Sequence[tuple[str, int, int]]) -> str:
+    """Hash which regions a cluster holds, so that its label stands as long as it does.
 
     Args:
-        regions: Image, row and column of each region.
-        clusters: (n,) cluster of each.
+        regions: Image, row and column of each, in any order.
 
     Returns:
         12 hexadecimal digits.
     """
-    lines = sorted(
-        f"{number}\t{image}\t{row}\t{col}"
-        for (image, row, col), number in zip(regions, clusters.tolist(), strict=True)
-    )
+    lines = sorted(f"{image}\t{row}\t{col}" for image, row, col in regions)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

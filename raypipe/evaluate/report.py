@@ -24,6 +24,7 @@ from rich.text import Text
 from raypipe.evaluate.boxes import THRESHOLDS, hits, max_box_acc
 from raypipe.evaluate.means import Doubles, class_means, overall
 from raypipe.evaluate.measure import PLAIN
+from raypipe.tables import SHARED
 
 if TYPE_CHECKING:  # pictures draws with matplotlib, which the terminal's table has no use for
     from raypipe.evaluate.pictures import Case
@@ -74,7 +75,8 @@ def aggregate(
         metrics: The `metrics` table, pairs that were never detected included as zeros.
         rules: Refined rules; the first one is what the report calls *refined*.
         titles: Names for people, of every class that may occur, in the report's order.
-        questions: Answered clusters of each class; a class that is not named has none.
+        questions: Answered clusters of each class, groups of all classes by `tables.SHARED`; a
+            class that is not named has none.
         box_iou: A box counts from this IoU on.
         missing: Pairs that were never detected.
     """
@@ -86,10 +88,13 @@ def aggregate(
     first = metrics.filter(pc.equal(metrics["rule"], rules[0]))
     images = Counter(first["class"].to_pylist())
     asked = {name: int(questions.get(name, 0)) for name in names}
+    shared = int(questions.get(SHARED, 0))
+    total = shared + sum(asked.values())
     return {
         **_before_after(plain.mean, refined.mean),
-        "questions": sum(asked.values()),
-        "questions_per_class": sum(asked.values()) / len(names) if names else 0.0,
+        "questions": total,
+        "shared_questions": shared,
+        "questions_per_class": total / len(names) if names else 0.0,
         "classes": len(names),
         "images": len(first["image_id"].unique()),
         "pairs": first.num_rows,

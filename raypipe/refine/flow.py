@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -25,7 +24,6 @@ from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
 from raypipe.storage.commit import Output, ShardCommit
 from raypipe.storage.images import ShardReader, read_shards
-from raypipe.storage.regions import region_files
 from raypipe.storage.run import Manifest, Plan, Run, fingerprint
 from raypipe.tables import DETECTIONS
 
@@ -70,6 +68,7 @@ def execute(
     engine: Engine,
     target: str,
     verdicts: Verdicts,
+    questions: Mapping[str, int],
     *,
     retry: bool = False,
 ) -> Manifest:
@@ -81,6 +80,7 @@ def execute(
         engine: The cluster.
         target: Name of the set below `index/`.
         verdicts: Answer by class and cluster.
+        questions: How many questions were answered, by class; only recorded.
         retry: Try rejected images again, too.
 
     Raises:
@@ -91,13 +91,12 @@ def execute(
     classes = read_classes(run, run.require("extract").details["index_set"])
     job = LocalizerJob.of(run, settings.localizer, classes)
     size = job.build().input_size  # here, to find a user's mistake before work is sent out
-    questions = dict(Counter(name for name, _ in verdicts))
-    details = {"questions": questions, "rules": list(settings.refine.rules)}
+    details = {"questions": dict(questions), "rules": list(settings.refine.rules)}
     run.begin(step, details)
 
     # 1. Read and decode in tasks, refine and commit in actors.
     commit = ShardCommit(run, step, OUTPUTS)
-    store = ReferenceStore(run, region_files(run), verdicts)
+    store = ReferenceStore(run, run.require("cluster"), verdicts)
     context = RefineContext(commit, job, settings.refine, settings.engine.batch_size, store)
     reader = ReadShard(ShardReader.of(run, target), size, settings.engine.max_pixels)
     engine.shards("refining", shards, commit, reader, RefineShard, context, retry=retry)

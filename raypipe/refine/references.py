@@ -8,13 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from raypipe.storage.location import Location
-from raypipe.storage.parts import Parts
-from raypipe.storage.regions import read_regions
-from raypipe.storage.run import Run
-from raypipe.tables import ASSIGNMENTS, SPECTRA, matrix
+from raypipe.storage.clusters import centre, references
+from raypipe.storage.run import Manifest, Run
 
 Floats = npt.NDArray[np.float32]
+
+_BANK = 0  # cluster number of the background bank
 
 
 @dataclass(frozen=True)
@@ -38,45 +37,23 @@ class ReferenceStore:
 
     Attributes:
         run: The run directory.
-        files: The files with each class's regions.
+        clustering: Manifest of the step that made the clusters.
         verdicts: Answer by class and cluster.
     """
 
     run: Run
-    files: Mapping[str, list[Location]]
+    clustering: Manifest
     verdicts: Mapping[tuple[str, int], str]
 
     def read(self, name: str) -> References | None:
         """Return a class's references, or None if none of its clusters is *object*."""
-        if "object" not in {verdict for (own, _), verdict in self.verdicts.items() if own == name}:
+        own = {cluster: verdict for (owner, cluster), verdict in self.verdicts.items()
+               if owner == name}  # fmt: skip
+        objects = [cluster for cluster, verdict in own.items() if verdict == "object"]
+        if not objects:
             return None
-        centre = self._centres()[name]
-        foreground = read_regions(self.files[name], name, background=False)
-        bank = read_regions(self.files[name], name, background=True)
-        clusters = self._clusters(name)
-        verdict = [self.verdicts.get((name, clusters[key]), "unsure") for key in foreground.keys]
-        labelled = np.array([answer != "unsure" for answer in verdict], dtype=bool)
-        is_object = np.array([answer == "object" for answer in verdict], dtype=np.float32)
-        features = np.concatenate(
-            [foreground.features[labelled], *([bank.features] if bank.keys else [])]
-        )
-        shifted = features - centre
-        unit = shifted / np.maximum(np.linalg.norm(shifted, axis=1, keepdims=True), 1e-12)
-        return References(
-            centre,
-            unit,
-            np.concatenate([is_object[labelled], np.zeros(len(bank.keys), np.float32)]),
-        )
-
-    def _centres(self) -> dict[str, Floats]:
-        spectra = self.run.read(SPECTRA, "cluster", "spectra.parquet")
-        return dict(zip(spectra["class"].to_pylist(), matrix(spectra["centre"]), strict=True))
-
-    def _clusters(self, name: str) -> dict[tuple[str, int, int], int]:
-        """Return the cluster of each region."""
-        place = Parts.of(self.run, self.run.require("cluster"), "assignments").place(name)
-        rows = ASSIGNMENTS.check(place.read_table(), str(place))
-        keys = zip(
-            *(rows[column].to_pylist() for column in ("image_id", "row", "col")), strict=True
-        )
-        return dict(zip(keys, rows["cluster"].to_pylist(), strict=True))
+        distractors = [cluster for cluster, verdict in own.items() if verdict == "distractor"]
+        clusters, unit = references(self.run, self.clustering, name)
+        labelled = np.isin(clusters, [*objects, *distractors, _BANK])
+        is_object = np.isin(clusters[labelled], objects).astype(np.float32)
+        return References(centre(self.run, self.clustering, name), unit[labelled], is_object)

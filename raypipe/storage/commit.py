@@ -6,7 +6,6 @@ done last; a shard without that file is done again from the start and writes the
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
@@ -16,7 +15,7 @@ import pyarrow.compute as pc
 
 from raypipe.progress import say
 from raypipe.storage.parts import Parts
-from raypipe.storage.run import Plan, Run
+from raypipe.storage.run import Plan, Run, content_hash
 from raypipe.tables import REJECTS, Table
 
 
@@ -119,8 +118,7 @@ class ShardCommit:
 
         Two executions of a step with the same settings differ in nothing else.
         """
-        names = sorted(self.rejected()["image_id"].to_pylist())
-        return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16] if names else ""
+        return content_hash(self.rejected()["image_id"].to_pylist())
 
 
 def _sorted(rows: pa.Table, order: tuple[str, ...]) -> pa.Table:

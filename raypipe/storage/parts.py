@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 
@@ -84,11 +84,13 @@ class Parts:
 
         That is parts of another one, and temporary files of a process that was killed.
         """
-        others = [
-            name
-            for name in self.folder.names()
-            if _OURS.fullmatch(name) and not name.endswith(self.suffix)
-        ]
-        for name in others:
-            (self.folder / name).delete()
-        return len(others)
+        kept = {name for name in self.folder.names() if name.endswith(self.suffix)}
+        return remove_others(self.folder, kept)
+
+
+def remove_others(folder: Location, kept: Collection[str]) -> int:
+    """Delete the parts in a folder that are not to be kept; return how many files."""
+    others = [name for name in folder.names() if _OURS.fullmatch(name) and name not in kept]
+    for name in others:
+        (folder / name).delete()
+    return len(others)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.storage.ahead import in_order
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
@@ -29,20 +31,44 @@ class ClassRegions:
     features: npt.NDArray[np.float32]
 
 
-def region_files(run: Run) -> dict[str, list[Location]]:
-    """Return the files that hold regions of each class."""
+@dataclass(frozen=True)
+class RegionFiles:
+    """Where the regions of one class lie.
+
+    Attributes:
+        places: Files, in the order of their names.
+        regions: Foreground regions in all of them.
+    """
+
+    places: tuple[Location, ...]
+    regions: int
+
+
+def region_files(run: Run) -> dict[str, RegionFiles]:
+    """Return the files of each class that has foreground regions."""
     manifest = run.require("extract")
     parts, maps = (Parts.of(run, manifest, table.name) for table in (REGIONS, MAPS))
-    files: dict[str, list[Location]] = defaultdict(list)
     # Of an unfinished extraction, only what is committed: maps are written last.
-    for name in sorted(parts.done() & maps.done()):
-        place = parts.place(name)
-        for found in pc.unique(place.read_table(columns=["class"])["class"]).to_pylist():
-            files[found].append(place)
-    return dict(files)
+    places = [parts.place(name) for name in sorted(parts.done() & maps.done())]
+    files: dict[str, list[Location]] = defaultdict(list)
+    regions: Counter[str] = Counter()
+    for place, counted in zip(places, in_order(_counted, places, run.root), strict=True):
+        for name, count in counted.items():
+            files[name].append(place)
+            regions[name] += count
+    return {name: RegionFiles(tuple(files[name]), regions[name]) for name in files if regions[name]}
 
 
-def read_regions(files: list[Location], name: str, *, background: bool) -> ClassRegions:
+def _counted(place: Location) -> dict[str, int]:
+    """Return the foreground regions of each class that a file holds anything of."""
+    table = place.read_table(columns=["class", "background"])
+    foreground = pc.cast(pc.invert(table["background"]), pa.int64())
+    sums = pa.table([table["class"], foreground], ["class", "n"]).group_by("class")
+    counted = sums.aggregate([("n", "sum")])
+    return dict(zip(counted["class"].to_pylist(), counted["n_sum"].to_pylist(), strict=True))
+
+
+def read_regions(files: Sequence[Location], name: str, *, background: bool) -> ClassRegions:
     """Return a class's foreground regions, or its background bank.
 
     Args:

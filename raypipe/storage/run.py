@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib import metadata
@@ -77,6 +77,16 @@ def fingerprint(config: Mapping[str, Any], upstream: Mapping[str, str]) -> str:
     """
     content = json.dumps({"config": config, "upstream": upstream}, sort_keys=True)
     return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+def content_hash(names: Iterable[str]) -> str:
+    """Hash what a step left out, which its settings do not tell; empty for nothing.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    content = "\n".join(sorted(names))
+    return hashlib.sha256(content.encode()).hexdigest()[:16] if content else ""
 
 
 def slug(name: str) -> str:

@@ -13,21 +13,25 @@ from PIL import Image
 
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import ASSIGNMENTS, CLUSTERS, MAPS, SPECTRA
+from raypipe.tables import MAPS
+from tests.clustered import Clustered, write_clusters
 from tests.indexed import write_index
 
 GRID = (8, 6)  # across, down
 SIZE = (80, 60)
-CLUSTERING = "0123456789abcdef"
 
 
 @dataclass
 class World:
-    """What a run is made of: regions by class, as (cluster, image, row, column, typicality)."""
+    """What a run is made of: regions by class, as (cluster, image, row, column, typicality).
+
+    `groups` gives the group of clusters, and so makes the run one of scope `all`.
+    """
 
     folder: Path
     regions: dict[str, list[tuple[int, str, int, int, float]]]
-    clusterings: dict[str, str] = field(default_factory=dict)
+    groups: dict[tuple[str, int], int] = field(default_factory=dict)
+    titles: dict[str, str] = field(default_factory=dict)
     boxes: list[tuple[str, str, float, float, float, float]] = field(default_factory=list)
     masks: dict[str, np.ndarray] = field(default_factory=dict)
     broken: set[str] = field(default_factory=set)
@@ -55,8 +59,8 @@ class World:
             rows.append({"image_id": image, "uri": str(path), "classes": [], "ordinals": [],
                          "mask_uri": mask, "shard": "s"})  # fmt: skip
         classes = [
-            {"class": name, "title": "", "images": len(images), "network_index": None,
-             "mask_value": place}
+            {"class": name, "title": self.titles.get(name, ""), "images": len(images),
+             "network_index": None, "mask_value": place}
             for place, name in enumerate(self.regions, 1)
         ]  # fmt: skip
         names = ("image_id", "class", "x0", "y0", "x1", "y1")
@@ -75,30 +79,13 @@ class World:
         run.finish(plan, {}, {"index_set": "train"})
 
     def write_clusters(self, run: Run) -> None:
-        plan = Plan("cluster", {"clusterings": self.clusterings}, {})
-        clusters: list[dict[str, Any]] = []
-        spectra = []
-        for name, rows in self.regions.items():
-            clustering = self.clusterings.get(name, CLUSTERING)
-            columns = ("cluster", "image_id", "row", "col", "typicality")
-            own = [{"class": name} | dict(zip(columns, row, strict=True)) for row in rows]
-            place = Parts(run, plan, "assignments").place(name)
-            place.write_table(ASSIGNMENTS.build(own))
-            for number in sorted({row[0] for row in rows}):
-                images = [row[1] for row in rows if row[0] == number]
-                clusters.append({
-                    "class": name, "cluster": number, "regions": len(images),
-                    "share": len(images) / len(rows), "images": len(set(images)),
-                    "image_share": 1.0, "clustering": clustering,
-                })  # fmt: skip
-            spectra.append({
-                "class": name, "clustering": clustering, "eigenvalues": [1.0, 0.9, 0.4, 0.3],
-                "clusters": 2, "components": 1, "residual": 0.0, "regions": len(rows),
-                "centre": [0.0],
-            })  # fmt: skip
-        run.write(CLUSTERS, CLUSTERS.build(clusters), "cluster", "clusters.parquet")
-        run.write(SPECTRA, SPECTRA.build(spectra), "cluster", "spectra.parquet")
-        run.finish(plan, {})
+        classes = {
+            name: Clustered(rows, groups={
+                number: group for (owner, number), group in self.groups.items() if owner == name
+            })
+            for name, rows in self.regions.items()
+        }  # fmt: skip
+        write_clusters(run, classes)
 
 
 MakeWorld = Callable[..., World]
@@ -135,3 +122,11 @@ def world(make_world: MakeWorld) -> World:
 @pytest.fixture
 def run(world: World) -> Run:
     return world.run()
+
+
+@pytest.fixture
+def shared(make_world: MakeWorld) -> World:
+    """Three classes; group 1 holds the clusters in the left column, group 2 those in the right."""
+    names = ("cat", "dog", "cow")
+    groups = {(name, number): number for name in names for number in (1, 2)}
+    return make_world({name: _two_clusters() for name in names}, groups=groups)

@@ -36,4 +36,22 @@ def test_sheets_of_every_class(make_world, two_clusters) -> None:
         run, labels.template(run).replace("1,,", "1,o,").replace("2,,", "2,d,").encode(), source="x"
     )
     flow.write_index(run)
-    assert "4 clusters · 4 answered" in (folder / "index.html").read_text()
+    assert "4 questions · 4 answered" in (folder / "index.html").read_text()
+
+
+def test_sheets_of_groups(shared) -> None:
+    shared.titles = {"cat": "house cat"}
+    run, settings = shared.run(), Settings(sheets={"tiles": 2})
+    with connected(EngineConfig(address="local", cpus=1)) as engine:
+        manifest = flow.execute(run, settings, engine)
+    assert manifest.counts == {"classes": 3, "clusters": 6, "tiles": 8 * 2}
+    folder = run.step("sheets")
+    Image.open(f"{folder}/%2A.png").verify()
+    page = (folder / "%2A.html").read_text()
+    assert page.count("<b>house cat</b>") == 2
+    assert page.count("<b>cow</b>") == 2  # each of the same size: by name
+    assert "from 3 classes" in page
+    assert 'href="%252A.html#cluster-2"' in (folder / "cat.html").read_text()
+    index = (folder / "index.html").read_text()
+    assert "3 classes · 2 questions · 0 answered" in index
+    assert index.index("%252A.html") < index.index("cat.html")

@@ -9,20 +9,27 @@ from hypothesis import strategies as st
 from raypipe.annotate import labels
 from raypipe.errors import InputError, LabelError
 from raypipe.storage.run import Run
+from raypipe.tables import LABELS
 
 KEYS = [("cat", 1), ("cat", 2), ("dog", 1), ("dog", 2)]
 
 
-def sheet(*verdicts: str, clustering: str = "0123456789abcdef") -> bytes:
-    lines = [f"{name},{number},{verdict},{clustering}"
-             for (name, number), verdict in zip(KEYS, verdicts, strict=True)]  # fmt: skip
-    return "\n".join(["class,cluster,verdict,clustering", *lines]).encode()
+def sheet(run: Run, answers: dict[tuple[str, int], str]) -> bytes:
+    memberships = labels.clusters_of(run).memberships
+    lines = [f"{key[0]},{key[1]},{verdict},{memberships[key]}" for key, verdict in answers.items()]
+    return "\n".join(["class,cluster,verdict,membership", *lines]).encode()
+
+
+def give(
+    run: Run, answers: dict[tuple[str, int], str], who: str = "ann", *, partial: bool = False
+) -> labels.Ingested:
+    return labels.ingest(
+        run, sheet(run, answers), source="labels.csv", annotator=who, allow_partial=partial
+    )
 
 
 def add(run: Run, *verdicts: str, who: str = "ann", partial: bool = False) -> labels.Ingested:
-    return labels.ingest(
-        run, sheet(*verdicts), source="labels.csv", annotator=who, allow_partial=partial
-    )
+    return give(run, dict(zip(KEYS, verdicts, strict=True)), who, partial=partial)
 
 
 def files(run: Run) -> list[str]:
@@ -31,8 +38,8 @@ def files(run: Run) -> list[str]:
 
 def test_template_lists_the_clusters_of_the_run(run: Run) -> None:
     lines = labels.template(run).splitlines()
-    assert lines[0] == "class,cluster,verdict,annotator,seconds,note,clustering"
-    assert lines[1] == "cat,1,,,,,0123456789abcdef"
+    assert lines[0] == "class,cluster,verdict,annotator,seconds,note,membership"
+    assert lines[1] == f"cat,1,,,,,{labels.clusters_of(run).memberships['cat', 1]}"
     assert len(lines) == 5
 
 
@@ -74,10 +81,12 @@ def test_the_same_answers_of_another_annotator_are_new(run: Run) -> None:
     assert add(run, "o", "o", "o", "o", who="bob").file
 
 
-@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"class\0", sheet("o", "o", "o", "bad")])
-def test_a_refused_file_writes_nothing(run: Run, content: bytes) -> None:
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"", b"class\0", None])
+def test_a_refused_file_writes_nothing(run: Run, content: bytes | None) -> None:
     add(run, "o", "d", "u", "o")
     before = files(run)
+    if content is None:
+        content = sheet(run, dict(zip(KEYS, ("o", "o", "o", "bad"), strict=True)))
     with pytest.raises(LabelError, match=r"labels\.csv"):
         labels.ingest(run, content, source="labels.csv")
     assert files(run) == before
@@ -113,18 +122,144 @@ def test_partial_answers_leave_what_stands(run: Run) -> None:
     assert labels.answers(run).num_rows == 5  # bob answered one cluster and was given no other
 
 
-def test_answers_to_another_clustering_do_not_count(run: Run, world) -> None:
+def split(world, name: str, number: int, into: int) -> None:
+    """Move the lower half of a cluster's regions to a new cluster."""
+    world.regions[name] = [
+        (into if own == number and row == 3 else own, image, row, col, typicality)
+        for own, image, row, col, typicality in world.regions[name]
+    ]
+    world.write_clusters(Run.at(str(world.folder / "run")))
+
+
+def renumber(world, name: str, numbers: dict[int, int]) -> None:
+    world.regions[name] = [(numbers[row[0]], *row[1:]) for row in world.regions[name]]
+    world.write_clusters(Run.at(str(world.folder / "run")))
+
+
+def test_splitting_a_cluster_leaves_the_others_answers(run: Run, world) -> None:
+    before = sheet(run, dict(zip(KEYS, ("o", "d", "o", "d"), strict=True)))
     add(run, "o", "d", "o", "d")
     fingerprint = labels.labels_fingerprint(run)
-    world.clusterings["dog"] = "fedcba9876543210"
-    world.write_clusters(run)
-    assert labels.verdicts(run) == {("cat", 1): "object", ("cat", 2): "distractor"}
+    split(world, "dog", 1, 3)
+    cats = {("cat", 1): "object", ("cat", 2): "distractor"}
+    assert labels.verdicts(run) == {**cats, ("dog", 2): "distractor"}
     assert labels.labels_fingerprint(run) != fingerprint
     cat, dog = labels.status(run).classes
     assert (cat.answered, cat.object, cat.distractor, cat.stale, cat.missing) == (2, 1, 1, 0, ())
-    assert (dog.answered, dog.stale, dog.missing) == (0, 2, (1, 2))
-    with pytest.raises(LabelError, match=r"line 4: stale.*fedcba9876543210"):
-        add(run, "o", "d", "o", "d")
+    assert (dog.answered, dog.distractor, dog.stale, dog.missing) == (1, 1, 1, (1, 3))
+    now = labels.clusters_of(run).memberships["dog", 1]
+    with pytest.raises(LabelError, match=f"line 4: stale.*{now} now") as caught:
+        labels.ingest(run, before, source="x")
+    assert caught.value.message.count("stale") == 1
+    give(run, {("dog", 1): "o", ("dog", 3): "u"}, partial=True)
+    assert labels.status(run).answered == 5
+    assert labels.verdicts(run)["dog", 2] == "distractor"
+
+
+def test_a_cluster_keeps_its_answer_under_another_number(run: Run, world) -> None:
+    add(run, "o", "d", "o", "d")
+    before = files(run)
+    renumber(world, "dog", {1: 2, 2: 1})
+    assert labels.verdicts(run) == {
+        ("cat", 1): "object", ("cat", 2): "distractor",
+        ("dog", 1): "distractor", ("dog", 2): "object",
+    }  # fmt: skip
+    rows = labels.answers(run).to_pylist()
+    memberships = labels.clusters_of(run).memberships
+    assert all(memberships[row["class"], row["cluster"]] == row["membership"] for row in rows)
+    assert add(run, "o", "d", "d", "o").file == ""  # the same answers, by their numbers of now
+    assert files(run) == before
+    add(run, "o", "d", "o", "o")
+    assert labels.verdicts(run)["dog", 1] == "object"
+
+
+def test_a_cluster_that_comes_back_has_its_answer_again(run: Run, world) -> None:
+    add(run, "o", "d", "o", "d")
+    whole = list(world.regions["dog"])
+    split(world, "dog", 1, 3)
+    world.regions["dog"] = whole
+    world.write_clusters(run)
+    assert labels.verdicts(run)["dog", 1] == "object"
+
+
+def test_answers_of_an_older_raypipe_are_stale(run: Run) -> None:
+    add(run, "o", "d", "u", "o")
+    place = run.step("labels") / files(run)[0]
+    rows = place.read_table().rename_columns({"membership": "clustering"})
+    place.write_table(rows.set_column(6, "clustering", [["0123456789abcdef"] * 4]))
+    assert labels.verdicts(run) == {}
+    assert [item.stale for item in labels.status(run).classes] == [2, 2]
+    add(run, "o", "d", "u", "o")
+    assert len(labels.verdicts(run)) == 4
+
+
+GROUPS = {("*", 1): "o", ("*", 2): "d"}
+
+
+def test_an_answer_on_a_group_holds_for_its_clusters(shared) -> None:
+    run = shared.run()
+    assert len(labels.template(run).splitlines()) == 3
+    give(run, GROUPS)
+    names = ("cat", "dog", "cow")
+    assert labels.verdicts(run) == {
+        (name, number): verdict
+        for name in names
+        for number, verdict in ((1, "object"), (2, "distractor"))
+    }
+    assert labels.questions(run) == {"*": 2}
+    status = labels.status(run)
+    assert (status.questions, status.answered) == (2, 2)
+    by_name = {item.name: item for item in status.classes}
+    assert set(by_name) == {*names, "*"}
+    assert (by_name["*"].clusters, by_name["*"].object, by_name["*"].missing) == (2, 1, ())
+    cat = by_name["cat"]
+    assert (cat.clusters, cat.questions, cat.settled, cat.overrides) == (2, 0, 2, 0)
+    assert (cat.object, cat.distractor, cat.missing) == (1, 1, ())
+
+
+def test_a_clusters_own_answer_overrides_its_groups(shared) -> None:
+    run = shared.run()
+    give(run, {**GROUPS, ("cat", 2): "o", ("dog", 1): "u"})
+    verdicts = labels.verdicts(run)
+    assert (verdicts["cat", 2], verdicts["dog", 1]) == ("object", "unsure")
+    assert (verdicts["cat", 1], verdicts["dog", 2]) == ("object", "distractor")
+    assert labels.questions(run) == {"*": 2, "cat": 1, "dog": 1}
+    by_name = {item.name: item for item in labels.status(run).classes}
+    assert [by_name[name].overrides for name in ("cat", "dog", "cow")] == [1, 1, 0]
+    assert (by_name["cat"].object, by_name["dog"].unsure) == (2, 1)
+    give(run, GROUPS)  # a later answer on the group leaves what was said of one cluster
+    assert labels.verdicts(run)["cat", 2] == "object"
+
+
+def test_a_group_without_an_answer_leaves_its_clusters_without(shared) -> None:
+    run = shared.run()
+    with pytest.raises(LabelError, match="no line about cluster 2 of"):
+        give(run, {("*", 1): "o", ("cat", 2): "d"})
+    labels.record(run, LABELS.build([answer(run, ("*", 1)), answer(run, ("cat", 2))]))
+    assert labels.verdicts(run) == {
+        ("cat", 1): "object", ("dog", 1): "object", ("cow", 1): "object", ("cat", 2): "object",
+    }  # fmt: skip
+    status = labels.status(run)
+    assert (status.questions, status.answered) == (2, 1)
+    assert [item.missing for item in status.classes if item.name == "*"] == [(2,)]
+    assert [item.settled for item in status.classes if item.name != "*"] == [2, 1, 1]
+
+
+def answer(run: Run, key: tuple[str, int], verdict: str = "object", who: str = "ann") -> dict:
+    return {
+        "class": key[0], "cluster": key[1], "verdict": verdict, "annotator": who, "seconds": None,
+        "note": "", "membership": labels.clusters_of(run).memberships[key],
+    }  # fmt: skip
+
+
+def test_a_group_of_other_clusters_has_to_be_answered_anew(shared) -> None:
+    run = shared.run()
+    give(run, {**GROUPS, ("cow", 2): "o"})
+    shared.groups["cow", 2] = 1
+    shared.write_clusters(run)
+    assert labels.verdicts(run) == {("cow", 2): "object"}
+    star = next(item for item in labels.status(run).classes if item.name == "*")
+    assert (star.stale, star.missing) == (2, (1, 2))
 
 
 def test_status_counts_labels_of_classes_that_are_gone(run: Run, world) -> None:
@@ -132,7 +267,7 @@ def test_status_counts_labels_of_classes_that_are_gone(run: Run, world) -> None:
     del world.regions["dog"]
     world.write_clusters(run)
     status = labels.status(run)
-    assert (status.clusters, status.answered, status.unknown) == (2, 2, 2)
+    assert (status.questions, status.answered, status.unknown) == (2, 2, 2)
 
 
 def test_the_fingerprint_follows_the_verdicts_alone(run: Run) -> None:

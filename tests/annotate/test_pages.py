@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import numpy as np
+from markupsafe import escape
 from PIL import Image
 
-from raypipe.annotate.facts import ClassFacts, ClusterFacts
+from raypipe.annotate.facts import ClassFacts, ClusterFacts, Member
 from raypipe.annotate.labels import ClassStatus
 from raypipe.annotate.pages import class_page, index_page
-from raypipe.annotate.sheets import contact_sheet, percent
+from raypipe.annotate.sheets import SHARED_QUESTION, contact_sheet, percent
 from raypipe.annotate.spectrum import spectrum
 from raypipe.annotate.tiles import Tile
 
@@ -19,16 +21,29 @@ TILE = Tile(Image.new("RGB", (48, 48), (200, 30, 30)), EVIL, borderline=True)
 
 
 def facts(name: str = "cat", clusters: int = 2) -> ClassFacts:
-    own = tuple(ClusterFacts(n, 10, 1 / clusters, 5, 0.5) for n in range(1, clusters + 1))
-    return ClassFacts(name, name, "abcd", 5, own, (1.0, 0.9, 0.2))
+    own = tuple(
+        ClusterFacts(n, 10, 1 / clusters, 5, 0.5, f"abcd{n}") for n in range(1, clusters + 1)
+    )
+    return ClassFacts(name, name, 5, own, (1.0, 0.9, 0.2))
+
+
+def groups() -> ClassFacts:
+    members = (Member("boat", EVIL, 1, 30), Member("train", "train", 2, 20))
+    group = ClusterFacts(1, 50, 0.5, 5, 0.5, "abcd1", members=members)
+    return ClassFacts("*", "All classes", 0, (group,), ())
+
+
+def state(name: str, *verdicts: str | None) -> ClassStatus:
+    missing = tuple(number for number, verdict in enumerate(verdicts, 1) if verdict is None)
+    counts = [verdicts.count(verdict) for verdict in ("object", "distractor", "unsure")]
+    return ClassStatus(name, len(verdicts), len(verdicts), *counts, 0, 0, missing)
 
 
 def test_a_class_name_is_text() -> None:
     page = class_page(facts(EVIL), [[TILE], [TILE]], 48)
     assert "<script" not in page
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    status = ClassStatus(EVIL, 2, 0, 0, 0, 0, (1, 2))
-    index = index_page([(facts(EVIL), status)], {EVIL})
+    index = index_page([(facts(EVIL), state(EVIL, None, None))], {EVIL})
     assert index.count("<script") == 1  # its own
     assert "&lt;script&gt;" in index
 
@@ -44,19 +59,51 @@ def test_a_page_needs_nothing_but_itself() -> None:
 def test_a_page_says_how_to_answer() -> None:
     page = class_page(facts(), [[TILE], []], 48)
     for text in ("raypipe labels template &gt; labels.csv", "raypipe labels ingest labels.csv",
-                 "<code>abcd</code>", "Cluster 2", "None of its images can be read"):  # fmt: skip
+                 ">abcd2</code>", "Cluster 2", "None of its images can be read"):  # fmt: skip
         assert text in page
 
 
 def test_the_index_tells_what_is_answered_and_links_by_file_name() -> None:
-    open_ = ClassStatus("a%b/c", 2, 0, 0, 0, 0, (1, 2))
-    done = ClassStatus("dog", 2, 1, 1, 0, 0, ())
+    open_, done = state("a%b/c", None, None), state("dog", "object", "distractor")
     page = index_page([(facts("a%b/c"), open_), (facts("dog"), done)], {"dog"})
     assert 'href="a%2525b%252Fc.html"' in page  # the file is a%25b%2Fc.html
     assert page.count("<img") == 1
     assert "not answered" in page
     assert "2 of 2 answered" in page
-    assert "2 classes · 4 clusters · 2 answered" in page
+    assert "2 classes · 4 questions · 2 answered" in page
+
+
+def test_the_page_of_groups_names_each_tiles_class() -> None:
+    named = replace(TILE, caption=EVIL, borderline=False)
+    page = class_page(groups(), [[named]], 48)
+    assert SHARED_QUESTION in page
+    assert "50 regions of 2 classes, 1 cluster" in page
+    assert "from 2 classes</span>" in page
+    assert '<a href="train.html#cluster-2">train 2</a>' in page
+    assert f"<b>{escape(EVIL)}</b>" in page
+    assert "<script" not in page
+    assert ">borderline<" not in page
+    plain = contact_sheet(groups(), [[TILE]], 12, 48)
+    captioned = contact_sheet(groups(), [[replace(TILE, caption="a" * 100)]], 12, 48)
+    assert captioned.size == plain.size
+    assert not np.array_equal(np.asarray(captioned), np.asarray(plain))
+
+
+def test_a_class_in_groups_says_where_it_is_asked_about() -> None:
+    item = replace(facts("boat"), clusters=(replace(facts().clusters[0], group=7),))
+    page = class_page(item, [[TILE]], 48)
+    assert '<a href="%252A.html#cluster-7">cluster 7 of all classes</a>' in page
+    assert "add a line of its own" in page
+    assert "add a line of its own" not in class_page(facts("boat"), [[TILE], []], 48)
+
+
+def test_the_index_counts_questions_not_clusters_of_groups() -> None:
+    boat = ClassStatus("boat", 2, 0, 1, 1, 0, 0, 0, ())
+    page = index_page([(groups(), state("*", "object")), (facts("boat"), boat)], {"boat"})
+    assert "1 class · 1 question · 1 answered" in page
+    assert "2 of 2 answered" in page
+    assert "not answered" not in page
+    assert SHARED_QUESTION in page
 
 
 def test_the_sheet_grows_with_clusters_and_shows_tiles() -> None:

@@ -14,9 +14,9 @@ from raypipe.annotate.csvfile import COLUMNS, Clusters
 from raypipe.annotate.parse import parse
 from raypipe.errors import LabelError
 
-CLUSTERS = Clusters({"cat": "aaaa", "dog": "bbbb"}, (("cat", 1), ("cat", 2), ("dog", 1)))
-HEADER = "class,cluster,verdict,clustering\n"
-COMPLETE = HEADER + "cat,1,object,aaaa\ncat,2,distractor,aaaa\ndog,1,unsure,bbbb\n"
+CLUSTERS = Clusters({("cat", 1): "aaaa", ("cat", 2): "cccc", ("dog", 1): "bbbb"})
+HEADER = "class,cluster,verdict,membership\n"
+COMPLETE = HEADER + "cat,1,object,aaaa\ncat,2,distractor,cccc\ndog,1,unsure,bbbb\n"
 
 
 def verdicts(text: str, **options) -> list[tuple[str, int, str]]:
@@ -49,7 +49,7 @@ def test_template_filled_in_comes_back() -> None:
     assert set(table["annotator"].to_pylist()) == {"ann"}
     assert set(table["seconds"].to_pylist()) == {2.5}
     assert set(table["note"].to_pylist()) == {'a, "b"'}
-    assert table["clustering"].to_pylist() == ["aaaa", "aaaa", "bbbb"]
+    assert table["membership"].to_pylist() == ["aaaa", "cccc", "bbbb"]
 
 
 @pytest.mark.parametrize(
@@ -80,9 +80,9 @@ def test_decimal_comma_goes_with_semicolons() -> None:
 
 
 def test_every_bad_line_is_named_at_once() -> None:
-    header = "class,cluster,verdict,seconds,clustering\n"
+    header = "class,cluster,verdict,seconds,membership\n"
     message = refusal(
-        header + "cat,1,maybe,,aaaa\ncow,1,object,,aaaa\ncat,7,object,,aaaa\n"
+        header + "cat,1,maybe,,aaaa\ncow,1,object,,aaaa\ncat,7,object,,eeee\n"
         "cat,2,object,soon,old\ndog,1,,,bbbb\ndog,1\ncat,1,object,nan,aaaa\n"
     )
     for text in (
@@ -90,7 +90,7 @@ def test_every_bad_line_is_named_at_once() -> None:
         "line 2: verdict 'maybe'",
         "line 3: unknown class 'cow'",
         "line 4: class 'cat' has no cluster '7'",
-        "line 5: stale",
+        "line 5: stale: cluster 2 of 'cat' is cccc now, the line is about 'old'",
         "line 5: seconds 'soon'",
         "line 6: no verdict on cluster 1 of 'dog'",
         "line 7: not as many cells",
@@ -100,7 +100,7 @@ def test_every_bad_line_is_named_at_once() -> None:
 
 
 def test_line_numbers_count_lines_of_quoted_cells() -> None:
-    text = 'class,cluster,verdict,note,clustering\ncat,1,o,"two\nlines",aaaa\ncat,2,bad,,aaaa\n'
+    text = 'class,cluster,verdict,note,membership\ncat,1,o,"two\nlines",aaaa\ncat,2,bad,,cccc\n'
     assert "line 4: verdict 'bad'" in refusal(text)
 
 
@@ -116,6 +116,45 @@ def test_contradictions_of_one_annotator_are_refused() -> None:
     assert "object on line 2" in message
 
 
+@pytest.mark.parametrize("number", ["2", "7"])
+def test_number_and_membership_must_agree(number: str) -> None:
+    message = refusal(COMPLETE.replace("cat,1,", f"cat,{number},"))
+    assert (
+        f"line 2: names cluster '{number}' of 'cat', but its membership is that of cluster 1"
+        in (message)
+    )
+
+
+GROUPED = Clusters(
+    {("*", 1): "gggg", ("cat", 1): "aaaa", ("cat", 2): "cccc", ("dog", 1): "bbbb"},
+    {("cat", 1): 1, ("cat", 2): 1},
+)
+
+
+def test_clusters_of_a_group_are_not_asked_about() -> None:
+    rows = list(csv.DictReader(io.StringIO(csvfile.template(GROUPED))))
+    assert [(row["class"], row["cluster"]) for row in rows] == [("*", "1"), ("dog", "1")]
+    with pytest.raises(LabelError) as caught:
+        parse(HEADER + "cat,1,o,aaaa\ncat,2,,cccc\n", GROUPED, source="x")
+    assert "no line about cluster 1 of '*'" in caught.value.message
+    assert "no line about cluster 1 of 'dog'" in caught.value.message
+    assert "'cat'" not in caught.value.message
+
+
+def test_clusters_of_a_group_may_be_answered_themselves() -> None:
+    text = HEADER + "dog,1,o,bbbb\ncat,2,d,cccc\n*,1,o,gggg\n"
+    table = parse(text, GROUPED, source="x")
+    rows = table.select(["class", "cluster", "verdict", "membership"]).to_pylist()
+    assert [tuple(row.values()) for row in rows] == [
+        ("*", 1, "object", "gggg"),
+        ("cat", 2, "distractor", "cccc"),
+        ("dog", 1, "object", "bbbb"),
+    ]
+    filled = parse(HEADER + "cat,2,d,cccc\n", GROUPED, source="x", allow_partial=True)
+    assert filled["class"].to_pylist() == ["*", "cat", "dog"]
+    assert filled["verdict"].to_pylist() == ["unsure", "distractor", "unsure"]
+
+
 def test_equal_duplicates_collapse() -> None:
     assert verdicts(COMPLETE + "cat,1,o,aaaa\n") == EXPECTED
 
@@ -129,7 +168,7 @@ def test_two_annotators_may_differ() -> None:
 
 
 def test_missing_clusters_are_refused_or_unsure() -> None:
-    text = HEADER + "cat,1,object,aaaa\ncat,2,,aaaa\n"
+    text = HEADER + "cat,1,object,aaaa\ncat,2,,cccc\n"
     message = refusal(text)
     assert "line 3: no verdict on cluster 2 of 'cat'" in message
     assert "no line about cluster 1 of 'dog'" in message
@@ -140,7 +179,7 @@ def test_missing_clusters_are_refused_or_unsure() -> None:
 
 
 def test_filled_answers_bear_the_name_of_the_files_annotator() -> None:
-    text = "class,cluster,verdict,clustering,annotator\ncat,1,object,aaaa,ann\n"
+    text = "class,cluster,verdict,membership,annotator\ncat,1,object,aaaa,ann\n"
     table = parse(text, CLUSTERS, source="x", allow_partial=True)
     assert table["annotator"].to_pylist() == ["ann"] * 3
 
@@ -153,7 +192,8 @@ def test_allow_partial_still_refuses_bad_lines() -> None:
     ("text", "part"),
     [
         ("", "missing: class"),
-        ("class,cluster,verdict\ncat,1,o\n", "missing: clustering"),
+        ("class,cluster,verdict\ncat,1,o\n", "missing: membership"),
+        (HEADER.replace("membership", "clustering"), "unknown: 'clustering'"),
         (HEADER.replace("class,", "class,colour,"), "unknown: 'colour'"),
         (HEADER.replace("class,", "class,class,"), "twice: class"),
         (COMPLETE + "\0", "NUL"),
@@ -167,11 +207,11 @@ def test_what_is_no_labels_file(text: str, part: str) -> None:
 
 @pytest.mark.parametrize("name", ["=1+1", "+a", "-a", "@a", "\tb", "\rb", "'a", "'=a", "1e5", "x"])
 def test_spreadsheets_neither_run_nor_rewrite_cells(name: str) -> None:
-    clusters = Clusters({name: "12e45678"}, ((name, 1),))
+    clusters = Clusters({(name, 1): "12e45678"})
     text = csvfile.template(clusters)
     cells = next(csv.DictReader(io.StringIO(text, newline="")))
     assert not cells["class"].startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert cells["clustering"] == "'12e45678"
+    assert cells["membership"] == "'12e45678"
     filled = text.replace("1,,", "1,o,", 1).replace('"1","",', '"1","o",', 1)
     table = parse(filled, clusters, source="x")
     assert table["class"].to_pylist() == [name]
@@ -210,5 +250,5 @@ def test_nothing_but_a_label_error_comes_out(text: str, partial: bool) -> None:
     except LabelError:
         return
     assert set(zip(*table.select(["class", "cluster"]).to_pydict().values(), strict=True)) == set(
-        CLUSTERS.keys
+        CLUSTERS.memberships
     )

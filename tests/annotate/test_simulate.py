@@ -73,6 +73,51 @@ def test_answers_go_through_the_log(make_world, two_clusters) -> None:
     assert labels.verdicts(run) == {("cat", 1): "object", ("cat", 2): "distractor"}
 
 
+LEFT, RIGHT = (0.0, 0.0, 10.0, 60.0), (70.0, 0.0, 80.0, 60.0)
+
+
+def test_a_group_is_judged_by_the_regions_of_all_its_clusters(shared) -> None:
+    # Cats and dogs stand at the left, cows at the right: two thirds of group 1 are hits.
+    shared.boxes = [("image0", "cat", *LEFT), ("image1", "dog", *LEFT), ("image2", "cow", *RIGHT)]
+    run = shared.run()
+    assert answers(run, min_share=0.5) == {("*", 1): "object", ("*", 2): "distractor"}
+    assert answers(run, min_share=0.3) == {("*", 1): "object", ("*", 2): "object"}
+    assert answers(run, min_share=0.9) == {("*", 1): "object", ("*", 2): "distractor"}  # the best
+    rows = simulate(run, CONFIG)
+    assert rows["membership"].to_pylist() == [
+        labels.clusters_of(run).memberships["*", number] for number in (1, 2)
+    ]
+    assert labels.record(run, rows).answers == 2
+    assert labels.status(run).answered == 2
+    assert len(labels.verdicts(run)) == 6
+
+
+def test_known_regions_count_not_classes(shared, two_clusters) -> None:
+    shared.regions["cat"] = two_clusters(9)
+    shared.boxes = [(f"image{place}", "cat", *LEFT) for place in range(9)]
+    shared.boxes += [("image0", "dog", *RIGHT), ("image0", "cow", *RIGHT)]
+    # 18 regions of cats against 2 of dogs and 2 of cows.
+    assert answers(shared.run(), min_share=0.5) == {("*", 1): "object", ("*", 2): "distractor"}
+
+
+def test_classes_without_truth_are_left_out_of_groups(shared) -> None:
+    shared.boxes = [("image0", "cow", *RIGHT)]
+    shared.groups["dog", 1] = 3
+    assert answers(shared.run()) == {
+        ("*", 1): "distractor", ("*", 2): "object", ("*", 3): "unsure",
+    }  # fmt: skip
+
+
+def test_groups_without_any_truth_are_refused(shared) -> None:
+    with pytest.raises(InputError, match="no training image of any class"):
+        simulate(shared.run(), CONFIG)
+
+
+def test_errors_turn_answers_on_groups_round(shared) -> None:
+    shared.boxes = [("image0", "cat", *LEFT)]
+    assert answers(shared.run(), error_rate=1.0) == {("*", 1): "distractor", ("*", 2): "object"}
+
+
 @pytest.mark.parametrize(
     ("shares", "expected"),
     [

@@ -1,21 +1,31 @@
-"""Numbered clusters and their fingerprints."""
+"""Numbered clusters of features, from the ordinary to the odd."""
 
 from __future__ import annotations
 
+import faiss
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import sparse
+from sklearn.metrics import adjusted_rand_score
+from threadpoolctl import threadpool_limits
 
 from raypipe.cluster.assign import (
     _absorb,
+    _core,
     _numbered,
     _partition,
-    _typicality,
     cluster,
-    membership_fingerprint,
+    membership,
+    typicality,
 )
 from raypipe.config import ClusterConfig
+from raypipe.errors import InputError
+from tests.cluster.graphs import apart, block
+from tests.cluster.planted import plant
+
+CONFIG = ClusterConfig()
 
 
 def unit(rows) -> np.ndarray:
@@ -23,63 +33,192 @@ def unit(rows) -> np.ndarray:
     return rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-12)
 
 
-def blobs(*sizes: int, spread: float = 0.15) -> np.ndarray:
-    generator = np.random.default_rng(0)
-    centres = generator.normal(size=(len(sizes), 12))
+def blobs(*sizes: int, spread: float = 0.15, seed: int = 0) -> np.ndarray:
+    generator = np.random.default_rng(seed)
+    centres = np.linalg.qr(generator.normal(size=(12, 12)))[0]
     rows = [centre + spread * generator.normal(size=(size, 12))
-            for centre, size in zip(centres, sizes, strict=True)]  # fmt: skip
+            for centre, size in zip(centres, sizes, strict=False)]  # fmt: skip
     return unit(np.concatenate(rows))
+
+
+def check(found, count: int) -> None:
+    """Hold the clusters to what always is so: numbers from 1 by size, and finite figures."""
+    assert found.clusters.shape == found.typicality.shape == (count,)
+    assert found.clusters.dtype == np.int32
+    sizes = np.bincount(found.clusters)
+    assert sizes[0] == 0
+    assert (sizes[1:] > 0).all()
+    assert (np.diff(sizes[1:]) <= 0).all()
+    assert np.isfinite(found.typicality).all()
+    assert np.isfinite(found.spectrum.values).all()
+    assert np.abs(found.typicality).max() <= 1 + 1e-5
 
 
 # -- the whole ------------------------------------------------------------------------------------
 
 
 def test_well_separated_clusters_are_found() -> None:
-    found = cluster(blobs(60, 90, 40), ClusterConfig(neighbors=10))
-    truth = np.repeat([2, 1, 3], [60, 90, 40])
-    np.testing.assert_array_equal(found.clusters, truth)
-    assert found.clusters.dtype == np.int32
-    assert found.typicality.min() > 0.5
+    found = cluster(blobs(60, 90, 40), CONFIG)
+    check(found, 190)
+    np.testing.assert_array_equal(found.clusters, np.repeat([2, 1, 3], [60, 90, 40]))
+    assert found.number.clusters == 3
+    assert found.typicality.min() > 0.4
+    assert found.recall == 1.0
 
 
-@pytest.mark.parametrize("count", [1, 2, 3])
-def test_a_handful_of_regions(count) -> None:
-    found = cluster(blobs(count), ClusterConfig())
-    assert sorted(set(found.clusters)) == list(range(1, found.clusters.max() + 1))
-    assert len(found.typicality) == count
-    assert np.isfinite(found.typicality).all()
+def test_half_precision_features_do_as_well() -> None:
+    features = blobs(60, 90).astype(np.float16).astype(np.float32)
+    np.testing.assert_array_equal(cluster(features, CONFIG).clusters, np.repeat([2, 1], [60, 90]))
 
 
-def test_equal_regions_are_clustered_without_complaint() -> None:
-    found = cluster(np.tile(blobs(1), (30, 1)), ClusterConfig())
-    assert len(found.clusters) == 30
-    assert np.isfinite(found.typicality).all()
-    assert np.isfinite(found.spectrum.values).all()
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 20, 21])
+def test_fewer_regions_than_neighbours(count) -> None:
+    found = cluster(blobs(count), CONFIG)
+    check(found, count)
+    if count == 1:
+        assert found.clusters.tolist() == [1]
+        assert found.spectrum.values.tolist() == [1.0]
+
+
+def test_regions_that_are_all_equal_are_one_cluster() -> None:
+    """Copies of one image: there is no direction to tell them by."""
+    for count in (2, 30, 1000):
+        found = cluster(np.tile(blobs(1), (count, 1)), CONFIG)
+        check(found, count)
+        assert (found.clusters == 1).all()
+
+
+def test_copies_of_a_few_images_are_told_apart() -> None:
+    features = np.repeat(unit(np.eye(3, 12)), [60, 40, 30], axis=0)
+    found = cluster(features, CONFIG)
+    check(found, 130)
+    np.testing.assert_array_equal(found.clusters, np.repeat([1, 2, 3], [60, 40, 30]))
+
+
+def test_zero_features_join_a_cluster() -> None:
+    features = blobs(60, 90)
+    features[[5, 100]] = 0
+    found = cluster(features, CONFIG)
+    check(found, 150)
+    others = np.delete(np.arange(150), [5, 100])
+    np.testing.assert_array_equal(found.clusters[others], np.repeat([2, 1], [59, 89]))
+    everything = cluster(np.zeros((25, 12), np.float32), CONFIG)
+    check(everything, 25)
+    assert (everything.clusters == 1).all()
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_features_that_are_not_finite_are_counted(value) -> None:
+    features = blobs(600, 600)
+    features[::100, 3] = value
+    features[0] = value
+    with pytest.raises(InputError, match=r"12 of 1,200 regions") as caught:
+        cluster(features, CONFIG)
+    assert "float32" in caught.value.remedy
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5])
+def test_the_number_can_be_given(count) -> None:
+    found = cluster(blobs(60, 90, 40), CONFIG, clusters=count)
+    check(found, 190)
+    assert found.clusters.max() == count
+    assert (found.number.clusters, found.number.reason) == (count, "given")
+
+
+def test_a_given_number_is_at_most_that_of_the_regions() -> None:
+    found = cluster(blobs(3), CONFIG, clusters=7)
+    check(found, 3)
+    assert found.number.clusters <= 3
+
+
+# -- what is no cluster ---------------------------------------------------------------------------
+
+
+def test_outliers_join_the_nearest_cluster() -> None:
+    generator = np.random.default_rng(3)
+    features = np.concatenate([blobs(100, 80), unit(generator.normal(size=(3, 12)))])
+    found = cluster(features, CONFIG)
+    check(found, 183)
+    np.testing.assert_array_equal(found.clusters[:180], np.repeat([1, 2], [100, 80]))
+    means = np.stack([found.unit[:100].mean(axis=0), found.unit[100:180].mean(axis=0)])
+    cosines = found.unit[180:] @ unit(means).T
+    np.testing.assert_array_equal(found.clusters[180:], 1 + cosines.argmax(axis=1))
+
+
+def test_a_tiny_component_joins_the_nearest_cluster_and_takes_no_eigenvalue() -> None:
+    """Three copies of a picture hang together with nothing else."""
+    centres = np.eye(4, 12)
+    features = blobs(400, 300, spread=0.05)
+    odd = unit(features[:1] + 3 * centres[3:] + 0.2 * features[-1:])
+    every = np.concatenate([features, np.repeat(odd, 25, axis=0)[:13]])
+    found = cluster(every, CONFIG)
+    check(found, 713)
+    assert found.clusters.max() == 2
+    assert len(set(found.clusters[700:].tolist())) == 1
+    means = np.stack([found.unit[:400].mean(axis=0), found.unit[400:700].mean(axis=0)])
+    assert found.clusters[700] == 1 + (unit(means) @ found.unit[700]).argmax()
+
+
+def test_the_core_is_what_hangs_together_and_is_no_outlier() -> None:
+    graph = apart([block(100, 0), block(60, 1), block(3, 2)])
+    closeness = np.full(163, 0.8, np.float32)
+    closeness[::2] = 0.79  # so that quartiles differ
+    closeness[7] = 0.1
+    expected = [at for at in range(160) if at != 7]
+    assert _core(graph, closeness, 8, 0.02).tolist() == expected
+    assert _core(graph, closeness, 1, 0.02).tolist() == expected[:99], "at most one component"
+    assert 160 in _core(graph, closeness, 8, 0.01)
+
+
+def test_where_no_component_is_large_there_is_no_core() -> None:
+    graph = sparse.csr_array((40, 40), dtype=np.float64)
+    assert len(_core(graph, np.zeros(40, np.float32), 8, 0.02)) == 0
+
+
+# -- what changes nothing -------------------------------------------------------------------------
+
+HARD = plant(np.random.default_rng(7), [3, 2, 1], 600, apart=5.0, outliers=0.02).features
 
 
 def test_the_same_regions_give_the_same_clusters() -> None:
-    features = blobs(50, 50, spread=0.6)
-    one, two = (cluster(features, ClusterConfig()) for _ in range(2))
+    one, two = (cluster(HARD, CONFIG) for _ in range(2))
     np.testing.assert_array_equal(one.clusters, two.clusters)
     np.testing.assert_array_equal(one.typicality, two.typicality)
 
 
-def test_half_precision_features_do_as_well() -> None:
-    exact = blobs(60, 90)
-    found = cluster(exact.astype(np.float16).astype(np.float32), ClusterConfig(neighbors=10))
-    np.testing.assert_array_equal(found.clusters, np.repeat([2, 1], [60, 90]))
+@pytest.mark.parametrize("seed", range(5))
+def test_the_order_of_regions_changes_no_cluster(seed) -> None:
+    order = np.random.default_rng(seed).permutation(len(HARD))
+    straight, shuffled = cluster(HARD, CONFIG), cluster(HARD[order], CONFIG)
+    assert adjusted_rand_score(straight.clusters[order], shuffled.clusters) == 1.0
+
+
+@pytest.mark.parametrize("features", [HARD, blobs(500, 450, spread=0.5)], ids=["small", "large"])
+def test_threads_change_no_cluster(features) -> None:
+    results = []
+    before = faiss.omp_get_max_threads()
+    for number in (1, 2):
+        with threadpool_limits(number):
+            faiss.omp_set_num_threads(number)
+            results.append(cluster(features, CONFIG))
+    faiss.omp_set_num_threads(before)
+    np.testing.assert_array_equal(results[0].clusters, results[1].clusters)
+    np.testing.assert_allclose(results[0].typicality, results[1].typicality, atol=1e-6)
 
 
 # -- its parts ------------------------------------------------------------------------------------
 
 
-def test_partition_ignores_the_length_of_rows() -> None:
-    vectors = np.concatenate([np.outer(np.linspace(0.1, 5, 20), [1.0, 0.1]),
-                              np.outer(np.linspace(0.1, 5, 20), [0.1, -1.0])])  # fmt: skip
-    labels = _partition(vectors, 2, seed=0)
-    assert len(set(labels[:20])) == len(set(labels[20:])) == 1
-    assert labels[0] != labels[-1]
-    assert not _partition(vectors, 1, seed=0).any()
+def test_partition_finds_blocks_whatever_basis_their_vectors_are_in() -> None:
+    truth = np.repeat([0, 1, 2], [50, 30, 4])
+    blocks = np.eye(3)[truth] / np.sqrt(np.bincount(truth))[None, :]
+    generator = np.random.default_rng(0)
+    turned = blocks @ np.linalg.qr(generator.normal(size=(3, 3)))[0]
+    labels = _partition(turned + 0.01 * generator.normal(size=turned.shape), 3)
+    assert adjusted_rand_score(truth, labels) == 1.0
+    assert labels.dtype == np.int32
+    assert not _partition(turned[:, :1], 1).any()
 
 
 def test_small_clusters_join_the_nearest_large_one() -> None:
@@ -88,6 +227,8 @@ def test_small_clusters_join_the_nearest_large_one() -> None:
     np.testing.assert_array_equal(_absorb(rows, labels, 0.2), [0, 0, 0, 2, 2, 2, 0, 2])
     np.testing.assert_array_equal(_absorb(rows, labels, 0.1), labels)
     np.testing.assert_array_equal(_absorb(rows, labels, 0.0), labels)
+    isolated = np.array([0, 0, 0, 2, 2, 2, -1, -1], np.int32)
+    np.testing.assert_array_equal(_absorb(rows, isolated, 0.0), [0, 0, 0, 2, 2, 2, 0, 2])
 
 
 def test_the_largest_cluster_is_never_too_small() -> None:
@@ -117,28 +258,20 @@ def test_typicality_is_the_cosine_to_the_mean_of_the_cluster() -> None:
     rows = unit([[1, 0], [0, 1], [1, 1], [-1, 0], [0, 0]])
     clusters = np.array([1, 1, 1, 2, 2], np.int32)
     half = np.sqrt(0.5)
-    np.testing.assert_allclose(_typicality(rows, clusters), [half, half, 1, 1, 0], atol=1e-6)
+    np.testing.assert_allclose(typicality(rows, clusters), [half, half, 1, 1, 0], atol=1e-6)
 
 
-# -- fingerprints ---------------------------------------------------------------------------------
+# -- membership -----------------------------------------------------------------------------------
 
 REGIONS = [("a", 0, 0), ("a", 0, 1), ("b", 3, 2), ("c", 1, 1)]
-CLUSTERS = np.array([1, 2, 1, 2], np.int32)
 
 
-@given(st.permutations(range(4)))
-def test_the_fingerprint_does_not_depend_on_the_order_of_rows(order) -> None:
-    shuffled = membership_fingerprint([REGIONS[at] for at in order], CLUSTERS[list(order)])
-    assert shuffled == membership_fingerprint(REGIONS, CLUSTERS)
-    assert len(shuffled) == 12
+@given(st.permutations(REGIONS))
+def test_membership_does_not_depend_on_the_order_of_rows(regions) -> None:
+    assert membership(regions) == membership(REGIONS)
+    assert len(membership(regions)) == 12
 
 
-def test_the_fingerprint_follows_who_stands_with_whom() -> None:
-    first = membership_fingerprint(REGIONS, CLUSTERS)
-    others = [
-        membership_fingerprint(REGIONS, np.array([1, 1, 2, 2], np.int32)),
-        membership_fingerprint(REGIONS, np.array([2, 1, 2, 1], np.int32)),
-        membership_fingerprint(REGIONS[:3], CLUSTERS[:3]),
-        membership_fingerprint([*REGIONS[:3], ("c", 11, 1)], CLUSTERS),
-    ]
-    assert len({first, *others}) == 5
+def test_membership_follows_which_regions_there_are() -> None:
+    others = [REGIONS[:3], REGIONS[1:], [*REGIONS[:3], ("c", 11, 1)], [*REGIONS, ("c", 1, 2)]]
+    assert len({membership(regions) for regions in [REGIONS, *others]}) == 5

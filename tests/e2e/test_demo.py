@@ -93,10 +93,10 @@ def test_a_person_answers_by_csv(own: Path, cli: RunCli) -> None:
     assert sum(item["object"] for item in found["classes"]) == len(rows) - 1
 
 
-def test_labels_for_another_clustering_are_refused(own: Path, cli: RunCli) -> None:
+def test_labels_for_other_clusters_are_refused(own: Path, cli: RunCli) -> None:
     rows = list(csv.DictReader(io.StringIO(cli("labels", "template", cwd=own).stdout)))
     for row in rows:
-        row.update(verdict="object", clustering="0123456789ab")
+        row.update(verdict="object", membership="0123456789ab")
     write(own / "labels.csv", rows)
     refused = cli("labels", "ingest", "labels.csv", cwd=own)
     assert refused.returncode == 4

@@ -66,6 +66,17 @@ def test_counts(report):
     assert list(report["per_class"]) == ["dog", "boat", "train"]
 
 
+def test_answers_on_groups_count_once_for_all_classes():
+    asked = {"*": 5, "boat": 1, "unseen": 9}
+    numbers = aggregate(METRICS.build(ROWS), ("classify",), TITLES, asked, box_iou=0.5)
+    assert (numbers["questions"], numbers["shared_questions"]) == (6, 5)
+    assert numbers["questions_per_class"] == 2.0
+    assert [item["questions"] for item in numbers["per_class"].values()] == [0, 1, 0]
+    page = render_html(numbers | {"set": "val", "fingerprint": "0", "settings": {
+        "refine": {}, "evaluate": {"box_iou": 0.5, "mask_threshold": 0.2}}})  # fmt: skip
+    assert "6 answered in all, 5 of them about all classes at once" in page
+
+
 def test_every_rule_is_reported_and_the_first_is_the_refined_one(report):
     assert list(report["rules"]) == ["classify", "filter"]
     for name in ("corloc", "iou", "max_box_acc", "precision", "recall"):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from raypipe.cluster.affinity import centred
 from raypipe.config import RefineConfig
 from raypipe.localizers.projection import Projection, projection_table, random_directions
 from raypipe.maps import normalised
@@ -17,10 +18,9 @@ from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
 from raypipe.storage.commit import ShardCommit
-from raypipe.storage.parts import Parts
-from raypipe.storage.regions import region_files
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import ASSIGNMENTS, DETECTIONS, MAPS, PROJECTION, REGIONS, SPECTRA, matrix
+from raypipe.tables import DETECTIONS, PROJECTION, matrix
+from tests.clustered import Clustered, write_clusters
 from tests.drawn import noise_shard, toynet_job
 
 DIMENSIONS = 8
@@ -34,25 +34,17 @@ def references(folder: Path) -> ReferenceStore:
     run = Run.at(str(folder / "run"))
     directions = random_directions(32, DIMENSIONS, 0)
     run.write(PROJECTION, projection_table(directions), "extract", "projection.parquet")
-    extract, cluster = Plan("extract", {}, {}), Plan("cluster", {}, {})
     features = np.random.default_rng(0).normal(size=(20, DIMENSIONS))
     features /= np.linalg.norm(features, axis=1, keepdims=True)
-    places = [{"image_id": "a", "class": "class1", "row": at, "col": 0} for at in range(20)]
-    regions = [place | {"score": 0.5, "background": False, "feature": feature}
-               for place, feature in zip(places, features, strict=True)]  # fmt: skip
-    assignments = [place | {"cluster": 1 + place["row"] % 2, "typicality": 1.0}
-                   for place in places]  # fmt: skip
-    spectrum = {"class": "class1", "clustering": "x", "eigenvalues": [1.0], "clusters": 2,
-                "components": 1, "residual": 0.0, "regions": 20,
-                "centre": features.mean(axis=0)}  # fmt: skip
-    Parts(run, extract, "regions").place("s").write_table(REGIONS.build(regions))
-    Parts(run, extract, "maps").place("s").write_table(MAPS.build([]))
-    Parts(run, cluster, "assignments").place("class1").write_table(ASSIGNMENTS.build(assignments))
-    run.write(SPECTRA, SPECTRA.build([spectrum]), "cluster", "spectra.parquet")
-    run.finish(extract, {})
-    run.finish(cluster, {})
+    centre = features.mean(axis=0).astype(np.float32)
+    unit = centred(features.astype(np.float32), centre)
+    numbers = [1 + at % 2 for at in range(20)]
+    regions = [(number, "a", at, 0, 1.0) for at, number in enumerate(numbers)]
+    run.finish(Plan("extract", {}, {}), {})
+    own = Clustered(regions, list(zip(numbers, unit, strict=True)), centre)
+    clustering = write_clusters(run, {"class1": own})
     verdicts = {("class1", 1): "object", ("class1", 2): "distractor", ("class2", 1): "distractor"}
-    return ReferenceStore(run, region_files(run), verdicts)
+    return ReferenceStore(run, clustering, verdicts)
 
 
 @pytest.fixture

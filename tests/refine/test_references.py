@@ -5,42 +5,29 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from raypipe.errors import InputError
 from raypipe.refine.references import ReferenceStore
-from raypipe.storage.parts import Parts
-from raypipe.storage.regions import region_files
+from raypipe.storage.clusters import class_part
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import ASSIGNMENTS, MAPS, REGIONS, SPECTRA
+from raypipe.tables import REFERENCES
+from tests.clustered import Clustered, write_clusters
 
 CENTRE = [0.5, 0.0, 0.0]
-# image, row, col, cluster (0: of the background bank), feature
+# cluster (0: of the background bank), feature
 CELLS = [
-    ("a", 0, 0, 1, [1.0, 0.0, 0.0]), ("a", 0, 1, 2, [0.0, 1.0, 0.0]),
-    ("b", 2, 2, 1, [0.5, 0.5, 0.0]), ("b", 2, 3, 3, [0.0, 0.0, 1.0]),
-    ("a", 5, 5, 0, [0.0, -1.0, 0.0]), ("b", 5, 6, 0, [-1.0, 0.0, 0.0]),
+    (1, [1.0, 0.0, 0.0]), (2, [0.0, 1.0, 0.0]), (1, [0.0, 0.0, 1.0]), (3, [-1.0, 0.0, 0.0]),
+    (0, [0.0, -1.0, 0.0]), (0, [0.0, 0.0, -1.0]),
 ]  # fmt: skip
 
 
 def store(folder, verdicts: dict[tuple[str, int], str], cells=CELLS) -> ReferenceStore:
     run = Run.at(str(folder / "run"))
-    extract, clusters = Plan("extract", {}, {}), Plan("cluster", {}, {})
-    for shard in ("a", "b"):
-        rows = [{"image_id": image, "class": name, "row": row, "col": col, "score": 0.5,
-                 "background": number == 0, "feature": feature}
-                for image, row, col, number, feature in cells if image == shard
-                for name in ("cat", "dog")]  # fmt: skip
-        Parts(run, extract, "regions").place(shard).write_table(REGIONS.build(rows))
-        Parts(run, extract, "maps").place(shard).write_table(MAPS.build([]))
-    run.finish(extract, {})
-    for name in ("cat", "dog"):
-        rows = [{"class": name, "cluster": number, "image_id": image, "row": row, "col": col,
-                 "typicality": 1.0} for image, row, col, number, _ in cells if number]  # fmt: skip
-        Parts(run, clusters, "assignments").place(name).write_table(ASSIGNMENTS.build(rows))
-    spectra = [{"class": name, "clustering": "x", "eigenvalues": [1.0], "clusters": 3,
-                "components": 1, "residual": 0.0, "regions": 4, "centre": centre}
-               for name, centre in (("cat", CENTRE), ("dog", [0.0] * 3))]  # fmt: skip
-    run.write(SPECTRA, SPECTRA.build(spectra), "cluster", "spectra.parquet")
-    run.finish(clusters, {})
-    return ReferenceStore(run, region_files(run), verdicts)
+    run.finish(Plan("extract", {}, {}), {})
+    regions = [(number, "a", at, 0, 1.0) for at, (number, _) in enumerate(cells) if number]
+    manifest = write_clusters(run, {
+        "cat": Clustered(regions, cells, CENTRE), "dog": Clustered(regions, cells, [0.0] * 3)
+    })  # fmt: skip
+    return ReferenceStore(run, manifest, verdicts)
 
 
 VERDICTS = {("cat", 1): "object", ("cat", 2): "distractor", ("cat", 3): "unsure",
@@ -57,14 +44,13 @@ def test_regions_vote_by_the_verdict_of_their_cluster(tmp_path) -> None:
     assert found is not None
     np.testing.assert_array_equal(found.centre, CENTRE)
     expected = {
-        (1.0, 0.0, 0.0): 1.0,  # a 0 0, cluster 1: object
-        (0.0, 1.0, 0.0): 1.0,  # b 2 2, cluster 1, less the centre
-        (-0.447, 0.894, 0.0): 0.0,  # a 0 1, cluster 2: distractor
-        (-0.447, -0.894, 0.0): 0.0,  # the bank
-        (-1.0, 0.0, 0.0): 0.0,
+        (1.0, 0.0, 0.0): 1.0,  # cluster 1: object
+        (0.0, 0.0, 1.0): 1.0,
+        (0.0, 1.0, 0.0): 0.0,  # cluster 2: distractor
+        (0.0, -1.0, 0.0): 0.0,  # the bank
+        (0.0, 0.0, -1.0): 0.0,
     }
-    assert by_row(found) == expected, "b 2 3 is of an unsure cluster: it has no vote"
-    np.testing.assert_allclose(np.linalg.norm(found.unit, axis=1), 1, atol=1e-6)
+    assert by_row(found) == expected, "cluster 3 is unsure: it has no vote"
     assert found.unit.dtype == found.is_object.dtype == found.centre.dtype == np.float32
 
 
@@ -91,3 +77,11 @@ def test_the_verdict_of_another_class_says_nothing(tmp_path, verdict) -> None:
     found = store(tmp_path, {("dog", 1): "object", ("cat", 1): verdict})
     assert found.read("cat") is None
     assert found.read("dog") is not None
+
+
+def test_a_class_whose_file_is_damaged_is_named(tmp_path) -> None:
+    found = store(tmp_path, VERDICTS)
+    class_part(found.run, found.clustering, REFERENCES, "cat").write_bytes(b"not a table")
+    with pytest.raises(InputError, match="references/cat"):
+        found.read("cat")
+    assert store(tmp_path / "other", VERDICTS).read("cat") is not None

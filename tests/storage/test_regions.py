@@ -37,19 +37,19 @@ def run(tmp_path) -> Run:
 
 
 def test_only_the_files_with_a_class_are_listed(run) -> None:
-    names = {name: [place.name.split(".")[0] for place in places]
-             for name, places in region_files(run).items()}  # fmt: skip
+    names = {name: [place.name.split(".")[0] for place in files.places]
+             for name, files in region_files(run).items()}  # fmt: skip
     assert names == {"cat": ["s1", "s2"], "dog": ["s1"]}
 
 
 def test_a_shard_that_is_not_committed_does_not_count(run) -> None:
     """Maps are written last: regions alone are a killed shard's, and come again."""
     Parts.of(run, run.require("extract"), "maps").place("s2").delete()
-    assert [len(places) for places in region_files(run).values()] == [1, 1]
+    assert [len(files.places) for files in region_files(run).values()] == [1, 1]
 
 
 def test_regions_come_sorted_whatever_the_shards(run) -> None:
-    files = region_files(run)["cat"]
+    files = region_files(run)["cat"].places
     found = read_regions(files[::-1], "cat", background=False)
     assert found.keys == [("a", 3, 3), ("b", 0, 9), ("b", 1, 0)]
     np.testing.assert_array_equal(found.features, [[0.25, 0.75], [0, 1], [1, 0]])
@@ -58,8 +58,8 @@ def test_regions_come_sorted_whatever_the_shards(run) -> None:
 
 def test_the_bank_is_read_apart(run) -> None:
     files = region_files(run)
-    assert read_regions(files["cat"], "cat", background=True).keys == [("a", 4, 4)]
-    empty = read_regions(files["dog"], "dog", background=True)
+    assert read_regions(files["cat"].places, "cat", background=True).keys == [("a", 4, 4)]
+    empty = read_regions(files["dog"].places, "dog", background=True)
     assert empty.keys == []
     assert len(empty.features) == 0
     assert read_regions([], "cow", background=False).keys == []
