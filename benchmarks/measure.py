@@ -163,12 +163,13 @@ class MemoryWatch:
     Attributes:
         peak_mb: Highest sum.
         driver_mb: Highest of the process alone.
+        driver_now_mb: Of the process alone at the last look.
         object_store_mb: Shared memory that the object store has touched: its highest use, for it
             gives no page back.
     """
 
     def __init__(self, pid: int) -> None:
-        self.peak_mb = self.driver_mb = self.object_store_mb = 0.0
+        self.peak_mb = self.driver_mb = self.driver_now_mb = self.object_store_mb = 0.0
         self._root = psutil.Process(pid)
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
@@ -194,6 +195,7 @@ class MemoryWatch:
         except psutil.NoSuchProcess:
             return
         own = _pss(self._root)
+        self.driver_now_mb = own or self.driver_now_mb  # 0: it has just ended
         self.driver_mb = max(self.driver_mb, own)
         self.peak_mb = max(self.peak_mb, own + sum(_pss(process) for process in descendants))
         for process in descendants:

@@ -5,6 +5,7 @@ the simulated annotator answer, refines and evaluates on val: through the comman
 
     python benchmarks/msrc.py                  both seeds of the sampling, a table
     python benchmarks/msrc.py --seeds 0 --json
+    python benchmarks/msrc.py --scope all      questions about all classes at once
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from raypipe.pipeline import Pipeline
 from raypipe.resolve import resolve
 
 
-def measure(run: Path, seed: int, network: str, address: str | None) -> dict[str, Any]:
+def measure(run: Path, seed: int, network: str, scope: str, address: str | None) -> dict[str, Any]:
     """Run the protocol once and return its report."""
     flags: dict[str, Any] = {
         "run": str(run),
@@ -33,7 +34,7 @@ def measure(run: Path, seed: int, network: str, address: str | None) -> dict[str
         "localizer": {"architecture": network, "weights": str(state_dict(network))},
         "fit": {"every_class": True},
         "extract": {"seed": seed},
-        "cluster": {"seed": seed},
+        "cluster": {"seed": seed, "scope": scope},
         "simulate": {"enabled": True},
         "refine": {"rules": ["classify", "filter"]},
         "engine": {} if address is None else {"address": address},
@@ -48,13 +49,17 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1], help="of the sampling")
     parser.add_argument("--network", default="resnet50", choices=["resnet18", "resnet50"])
+    parser.add_argument("--scope", default="class", choices=["class", "all"], help="of questions")
     parser.add_argument("--run", type=Path, help="run directory")
     parser.add_argument("--address", help="Ray cluster to join, or local")
     parser.add_argument("--json", action="store_true", help="print JSON")
     options = parser.parse_args()
     run = options.run or ROOT / "runs" / f"msrc-{options.network}"
 
-    reports = {seed: measure(run, seed, options.network, options.address) for seed in options.seeds}
+    reports = {
+        seed: measure(run, seed, options.network, options.scope, options.address)
+        for seed in options.seeds
+    }
     first = reports[options.seeds[0]]
     if options.json:
         print(json.dumps(first | {"seeds": {str(seed): _short(reports[seed]) for seed in reports}}))
