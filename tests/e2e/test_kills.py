@@ -15,6 +15,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -292,7 +293,9 @@ def test_with_gpus_tasks_decode_and_the_rows_are_the_same(
     seen: set[str] = set()
     while running.is_alive():
         below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
-        seen |= {" ".join(child.cmdline()) for child in below if child.is_running()}
+        for child in below:
+            with suppress(psutil.NoSuchProcess):  # it may end between two looks
+                seen.add(" ".join(child.cmdline()))
         running.join(0.1)
     assert running.exitcode == 0, log.read_text()
     cluster.remove_node(node)
