@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks import driver
 from benchmarks.driver import Drive, assignments_hash, drive, written
+from benchmarks.options import names_of, numbers
 from benchmarks.planted_run import Spec, write_run
 from raypipe.storage.run import Run
 
@@ -212,19 +213,6 @@ def notes(report: Report) -> list[str]:
     return lines
 
 
-def _workers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
-
-
-def _parts(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := set(names) - set(_PARTS):
-        raise argparse.ArgumentTypeError(
-            f"unknown {', '.join(sorted(unknown))}; there are {', '.join(_PARTS)}"
-        )
-    return names
-
-
 def _share(text: str) -> float:
     if not 0 < (share := float(text)) < 1:
         raise argparse.ArgumentTypeError("a share of the classes lies between 0 and 1")
@@ -240,12 +228,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--dims", type=int, default=Spec.dims, help="dimensions of a feature")
     made.add_argument("--shard", type=int, default=Spec.shard, help="images of a shard, at most")
     made.add_argument("--seed", type=int, default=Spec.seed)
-    made.add_argument("--workers", type=_workers, default=[1, 2], metavar="N[,N]",
+    made.add_argument("--workers", type=numbers, default=[1, 2], metavar="N[,N]",
                       help="a run with each; the kill is with the last")  # fmt: skip
     made.add_argument("--kill-at", type=_share, metavar="SHARE", help="of the finished classes")
     made.add_argument("--set", action="append", default=[], metavar="NAME=VALUE",
                       help="a setting of raypipe, as cluster.neighbors=10; repeatable")  # fmt: skip
-    made.add_argument("--only", type=_parts, default=list(_PARTS), metavar="PART[,PART]",
+    made.add_argument("--only", type=names_of(_PARTS), default=list(_PARTS), metavar="PART[,PART]",
                       help=", ".join(_PARTS))  # fmt: skip
     made.add_argument("--work", type=Path, help="folder to work in, kept; else a temporary one")
     made.add_argument("--json", action="store_true", help="print JSON")

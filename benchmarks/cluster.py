@@ -29,10 +29,12 @@ import numpy as np
 import numpy.typing as npt
 from rich.console import Console
 from rich.table import Table
+from scipy import sparse
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.clusterers import METHODS, Asked
+from benchmarks.options import names_of, numbers
 
 WORDS = {
     "raypipe": "raypipe",
@@ -137,7 +139,9 @@ def measure(options: argparse.Namespace, size: int, work: Path) -> list[Row]:
     return rows
 
 
-def quality(labels: npt.NDArray[Any] | None, truth: npt.NDArray[Any], graph: Any) -> Row:  # noqa: ANN401
+def quality(
+    labels: npt.NDArray[Any] | None, truth: npt.NDArray[Any], graph: sparse.csr_array | None
+) -> Row:
     """Return how good a labelling is, and how many clusters it has."""
     from sklearn.metrics import adjusted_rand_score
 
@@ -160,7 +164,7 @@ def summary(rounds: list[Row]) -> Row:
     }
 
 
-def common_graph(features: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401
+def common_graph(features: npt.NDArray[np.float32]) -> sparse.csr_array:
     """Return the (n, n) graph that all labellings are measured on.
 
     Cosines of the exact 20 nearest neighbours, negative ones cut, an edge where either end is near
@@ -170,12 +174,12 @@ def common_graph(features: npt.NDArray[np.float32]) -> Any:  # noqa: ANN401
 
     near = min(_NEIGHBORS, len(features) - 1)
     model = NearestNeighbors(n_neighbors=near, algorithm="brute", metric="cosine").fit(features)
-    graph = model.kneighbors_graph(mode="distance")
+    graph = sparse.csr_array(model.kneighbors_graph(mode="distance"))
     graph.data = np.maximum(1.0 - graph.data, 0.0)
-    return graph.maximum(graph.T)
+    return sparse.csr_array(graph.maximum(graph.T))
 
 
-def normalised_cut(graph: Any, labels: npt.NDArray[Any]) -> float:  # noqa: ANN401
+def normalised_cut(graph: sparse.csr_array, labels: npt.NDArray[Any]) -> float:
     """Return the sum over clusters of the weight that leaves one, over all weight at it.
 
     Fewer clusters have a lower one, so it compares labellings of as many (Shi & Malik 2000).
@@ -246,27 +250,15 @@ def plot(rows: list[Row], place: Path) -> None:
     figure.savefig(place)
 
 
-def _numbers(text: str) -> list[int]:
-    return [int(number) for number in text.split(",")]
-
-
-def _methods(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := set(names) - set(METHODS):
-        raise argparse.ArgumentTypeError(
-            f"unknown {', '.join(sorted(unknown))}; there are {', '.join(METHODS)}"
-        )
-    return names
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("--sizes", type=_numbers, default=[5000, 20_000], metavar="N[,N]")
+    made.add_argument("--sizes", type=numbers, default=[5000, 20_000], metavar="N[,N]")
     made.add_argument("--dims", type=int, default=512, help="dimensions of a feature")
     made.add_argument("--true-clusters", type=int, default=8, help="planted")
     made.add_argument("--max-clusters", type=int, help="raypipe's limit; else twice the planted")
-    made.add_argument("--methods", type=_methods, default=list(METHODS), metavar="NAME[,NAME]",
+    made.add_argument("--methods", type=names_of(METHODS), default=list(METHODS),
+                      metavar="NAME[,NAME]",
                       help=", ".join(METHODS))  # fmt: skip
     made.add_argument("--threads", type=int, default=2, help="of every contender")
     made.add_argument("--rounds", type=int, default=1, help="measurements; the median counts")

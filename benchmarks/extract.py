@@ -30,6 +30,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.data import image_tree, state_dict
 from benchmarks.measure import Measured, Task, in_own_process, measured
+from benchmarks.options import names_of
 
 NETWORKS = ("resnet50", "resnet18", "mobilenet_v2")
 
@@ -219,15 +220,6 @@ def _processor() -> str:
     return platform.processor()
 
 
-def _names(text: str) -> list[str]:
-    names = text.split(",")
-    if unknown := set(names) - set(NAMES):
-        raise argparse.ArgumentTypeError(
-            f"unknown {', '.join(sorted(unknown))}; there are {', '.join(NAMES)}"
-        )
-    return names
-
-
 def parser() -> argparse.ArgumentParser:
     """Return the command line."""
     made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -238,7 +230,7 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--seconds", type=float, default=20.0, help="that the limit is measured for")
     made.add_argument("--rounds", type=int, default=1, help="measurements; the median counts")
     made.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="CPU cores")
-    made.add_argument("--only", type=_names, default=list(NAMES), metavar="NAME[,NAME]",
+    made.add_argument("--only", type=names_of(NAMES), default=list(NAMES), metavar="NAME[,NAME]",
                       help=", ".join(NAMES))  # fmt: skip
     made.add_argument("--work", type=Path, help="folder to work in; else a temporary one")
     made.add_argument("--json", action="store_true", help="print JSON")

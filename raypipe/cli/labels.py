@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from raypipe.cli import options
 from raypipe.progress import say
+
+if TYPE_CHECKING:
+    from raypipe.annotate.labels import Ingested
 
 app = typer.Typer(
     help="The answers: a CSV template, bulk ingest, how far they go, a simulated annotator.",
@@ -80,9 +83,9 @@ def simulate(
     _print(labels.record(pipeline.run, rows), as_json=as_json)
 
 
-def _print(result: object, *, as_json: bool) -> None:
-    """Say what was recorded, a dataclass."""
-    content = asdict(result)  # type: ignore[call-overload]
+def _print(result: Ingested, *, as_json: bool) -> None:
+    """Say what was recorded."""
+    content = asdict(result)
     if as_json:
         typer.echo(json.dumps(content, indent=2))
         return

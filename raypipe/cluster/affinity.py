@@ -86,9 +86,7 @@ def knn_graph(found: Neighbors) -> sparse.csr_array:
     """
     count, k = found.indices.shape
     weights = np.clip(found.similarity, 0.0, 1.0).ravel().astype(np.float64)
-    pointers = (
-        np.arange(0, count * k + 1, max(k, 1))[: count + 1] if k else np.zeros(count + 1, int)
-    )
+    pointers = np.arange(count + 1) * k
     graph = sparse.csr_array((weights, found.indices.ravel(), pointers), (count, count))
     symmetric = sparse.csr_array(graph.maximum(graph.T))
     symmetric.eliminate_zeros()

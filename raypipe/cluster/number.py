@@ -37,7 +37,8 @@ def choose_number(values: npt.NDArray[np.float64], config: ClusterConfig) -> Num
        1 - λ_2, within the budget of questions. Spectra of real classes decay smoothly: the
        largest gap of many is a coin's toss there, and changes with the sample.
 
-    The rule is ours; docs/explanation/decisions/0006-constants.md has its cross-validation.
+    The rule is ours; docs/explanation/decisions/ has its cross-validation (6) and what
+    became of it (10).
 
     Args:
         values: Eigenvalues, descending, at least one.

@@ -80,8 +80,8 @@ def _engine(config: EngineConfig) -> Engine:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call]
-    nodes = ray.nodes()  # type: ignore[no-untyped-call]
+    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray has none
+    nodes = ray.nodes()  # type: ignore[no-untyped-call] # likewise
     memory = max((int(node["Resources"].get("memory", 0)) for node in nodes), default=0)
     return Engine(
         float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0)), memory, config
