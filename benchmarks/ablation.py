@@ -108,6 +108,7 @@ def variants() -> list[Variant]:
         Variant("scope", "all, two levels", cluster=TwoLevel()),
         Variant("scope", "all, two levels, 7 groups", cluster=TwoLevel(7)),
         Variant("scope", "all, two levels, 14 groups", cluster=TwoLevel(14)),
+        Variant("scope", "all, two levels, six clusters a class", cluster=TwoLevel(parts=6)),
         Variant("scope", "all, one level, 14 groups", cluster=OneLevel(14)),
         Variant("scope", "all, one level, 7 groups", cluster=OneLevel(7)),
     ]

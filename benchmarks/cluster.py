@@ -119,7 +119,7 @@ def measure(options: argparse.Namespace, size: int, work: Path) -> list[Row]:
         "d": options.dims,
         "data_mb": round(features.nbytes / 1e6, 1),
         "true_k": options.true_clusters,
-        "max_k": options.max_clusters or 2 * options.true_clusters,
+        "max_k": options.max_clusters or 2 + options.true_clusters,
         "threads": options.threads,
         "ncut_truth": None if graph is None else normalised_cut(graph, truth),
     }
@@ -256,7 +256,9 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--sizes", type=numbers, default=[5000, 20_000], metavar="N[,N]")
     made.add_argument("--dims", type=int, default=512, help="dimensions of a feature")
     made.add_argument("--true-clusters", type=int, default=8, help="planted")
-    made.add_argument("--max-clusters", type=int, help="raypipe's limit; else twice the planted")
+    made.add_argument(
+        "--max-clusters", type=int, help="raypipe's limit; else two more than planted"
+    )
     made.add_argument("--methods", type=names_of(METHODS), default=list(METHODS),
                       metavar="NAME[,NAME]",
                       help=", ".join(METHODS))  # fmt: skip

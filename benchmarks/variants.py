@@ -16,7 +16,7 @@ from scipy import sparse
 
 from benchmarks.splits import Regions, Split
 from raypipe.cluster.affinity import Neighbors, centred, knn_graph
-from raypipe.cluster.assign import Clustering, cluster_unit
+from raypipe.cluster.assign import Clustering, cluster, cluster_around
 from raypipe.cluster.group import group
 from raypipe.cluster.rows import sampled
 from raypipe.config import ClusterConfig
@@ -58,39 +58,48 @@ class PerClass:
         return {name: own.clusters for name, own in found.items()}, {}
 
     def _clustered(self, own: Regions, config: ClusterConfig) -> Clustering:
+        if self.number == "rule" and self.centred:
+            return cluster(own.features, config, bank=own.bank)
         centre = mean(own.features) if self.centred else np.zeros(own.features.shape[1], np.float32)
-        unit = centred(own.features, centre)
         if self.number == "rule":
-            return cluster_unit(unit, config, centre, bank=centred(own.bank, centre))
+            return cluster_around(centre, own.features, config, bank=own.bank)
         number = self.number
         if number == "gap":
-            values = cluster_unit(unit, config, centre).spectrum.values
+            values = cluster_around(centre, own.features, config).spectrum.values
             number = int(np.argmax(values[:-1] - values[1:])) + 1
-        return cluster_unit(unit, config, centre, clusters=number)
+        return cluster_around(centre, own.features, config, clusters=number)
 
 
 @dataclass(frozen=True)
 class TwoLevel:
-    """Clusters of classes, look-alikes of all classes grouped: the product's scope `all`.
+    """Clusters of classes, look-alikes of all classes grouped: scope `all`.
 
     Attributes:
         groups: So many; 0 = by the product's rule.
+        parts: Clusters of each class; 0 = by its own spectrum, as the product has them.
     """
 
     groups: int = 0
+    parts: int = 0
 
     def __call__(self, split: Split, seed: int) -> tuple[dict[str, Numbers], Groups]:
         """Cluster every class, then the clusters' means."""
-        config = ClusterConfig(seed=seed)
-        clusters, _ = PerClass(config.parts)(split, seed)
-        keys = [(name, at) for name, own in clusters.items() for at in np.unique(own).tolist()]
-        means = [mean(split.features[name][clusters[name] == at]) for name, at in keys]
-        centroids = np.stack(means).astype(np.float16).astype(np.float32)  # as the table has them
-        if self.groups:
-            config = config.model_copy(update={"clusters": {SHARED: self.groups}})
-        sizes = [int((clusters[name] == at).sum()) for name, at in keys]
-        found = group(centroids, sizes, len(clusters), config)
-        return clusters, dict(zip(keys, found.tolist(), strict=True))
+        clusters, _ = PerClass(self.parts or "rule")(split, seed)
+        return clusters, grouped(split, clusters, ClusterConfig(seed=seed), self.groups)
+
+
+def grouped(
+    split: Split, clusters: dict[str, Numbers], config: ClusterConfig, groups: int
+) -> Groups:
+    """Group clusters by their means, as the product does; 0 groups = by its rule."""
+    keys = [(name, at) for name, own in clusters.items() for at in np.unique(own).tolist()]
+    means = [mean(split.features[name][clusters[name] == at]) for name, at in keys]
+    centroids = np.stack(means).astype(np.float16).astype(np.float32)  # as the table has them
+    if groups:
+        config = config.model_copy(update={"clusters": {SHARED: groups}})
+    sizes = [int((clusters[name] == at).sum()) for name, at in keys]
+    found = group(centroids, sizes, len(clusters), config)
+    return dict(zip(keys, found.tolist(), strict=True))
 
 
 @dataclass(frozen=True)
@@ -110,11 +119,10 @@ class OneLevel:
         generator = np.random.default_rng(seed)
         drawn = [own[sampled(len(own), self.sample, generator)] for own in split.features.values()]
         centre = mean(np.concatenate(drawn))
-        unit = centred(np.concatenate(drawn), centre)
         config = ClusterConfig(seed=seed)
-        found = cluster_unit(unit, config, centre, clusters=self.groups).clusters
-        names = np.unique(found)
-        means = np.stack([mean(unit[found == name]) for name in names])
+        one = cluster_around(centre, np.concatenate(drawn), config, clusters=self.groups)
+        names = np.unique(one.clusters)
+        means = np.stack([mean(one.unit[one.clusters == name]) for name in names])
         directions = centred(means, np.zeros_like(centre))
         clusters = {
             name: names[np.argmax(centred(own, centre) @ directions.T, axis=1)]

@@ -103,7 +103,7 @@ def test_a_whole_run(monkeypatch, capsys, tmp_path) -> None:
     rows = json.loads(run(monkeypatch, capsys, *words, "--json", "--plot", str(picture)))
     assert [row["method"] for row in rows] == ["kmeans", "raypipe"]
     for row in rows:
-        assert (row["n"], row["d"], row["true_k"], row["max_k"]) == (300, 40, 3, 6)
+        assert (row["n"], row["d"], row["true_k"], row["max_k"]) == (300, 40, 3, 5)
         assert row["seconds"] > 0
         assert row["peak_mb"] > 50
         assert row["ari"] > 0.8

@@ -12,15 +12,16 @@ from scipy import linalg, sparse
 from sklearn.cluster import KMeans
 from threadpoolctl import threadpool_limits
 
-from raypipe.cluster.affinity import centred, knn_graph, nearest
+from raypipe.cluster.affinity import Neighbors, centred, knn_graph, nearest
 from raypipe.cluster.background import background_shares, merge_alike
 from raypipe.cluster.number import Number, choose_number
 from raypipe.cluster.spectrum import Spectrum, spectrum
 from raypipe.config import ClusterConfig
 from raypipe.errors import InputError
 
-_FAR_OUT = 3.0  # quartile distances below the lower quartile (Tukey 1977)
+_FAR_OUT = 3.0  # quartile distances above the upper quartile (Tukey 1977)
 _ROUNDING = 1e-5
+_UNBALANCED = 10  # times the smallest cluster's size that the largest may have
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]
@@ -35,7 +36,8 @@ class Clustering:
         shares: (n,) float32 share of the background bank among the nearest neighbours of a region;
             NaN where it was not looked at, 0 without a bank.
         typicality: (n,) float32 cosine to the cluster's mean direction.
-        centre: (d,) float32 mean feature that was subtracted.
+        centre: (d,) float32 feature that was subtracted: the mean of all regions, or of the
+            clusters' means where their sizes differ much.
         unit: (n, d) float32 centred features, rows of length 1.
         spectrum: Of the affinity graph, without what is isolated.
         number: How many clusters, and what decided it.
@@ -80,27 +82,36 @@ def cluster(
             f"{broken:,} of {len(features):,} regions have features that are not finite",
             "extract again with --fresh, with --set localizer.precision=float32",
         )
-    centre = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    unit = centred(features, centre)
-    beside = None if bank is None or not len(bank) else centred(bank, centre)
-    return cluster_unit(unit, config, centre, bank=beside, clusters=clusters, gpu=gpu)
+    mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
+    found = cluster_around(mean, features, config, bank=bank, clusters=clusters, gpu=gpu)
+    sizes = np.bincount(found.clusters)[1:]
+    if sizes[0] <= _UNBALANCED * sizes[-1]:
+        return found
+    # The mean lies inside a cluster that is much larger than the rest: seen from there it has no
+    # direction. The middle of the clusters tells them apart.
+    middle = np.stack([features[found.clusters == n + 1].mean(axis=0) for n in range(len(sizes))])
+    return cluster_around(
+        middle.mean(axis=0), features, config, bank=bank, clusters=clusters, gpu=gpu
+    )
 
 
-def cluster_unit(
-    unit: Floats,
-    config: ClusterConfig,
+def cluster_around(
     centre: Floats,
+    features: Floats,
+    config: ClusterConfig,
     *,
     bank: Floats | None = None,
     clusters: int | None = None,
     gpu: bool = False,
 ) -> Clustering:
-    """Cluster features that are centred already; see `cluster`."""
+    """Cluster regions by their direction from a (d,) centre; see `cluster`."""
+    unit = centred(features, centre)
     most = config.max_clusters if clusters is None else clusters
     found = nearest(unit, config.neighbors, gpu=gpu)
     graph = knn_graph(found)
-    closeness = found.similarity.sum(axis=1) / max(found.similarity.shape[1], 1)
-    large = _core(graph, closeness, most, config.min_share)
+    # Who gives the number may know of a cluster that would not be worth a question.
+    least = config.min_share if clusters is None else config.min_share / 2
+    large = _core(graph, remoteness(found), most, least)
     core = large if len(large) else np.arange(len(unit))
     inner = sparse.csr_array(graph[core][:, core]) if len(core) < len(unit) else graph
     top = spectrum(inner, most + 1, config.seed)
@@ -114,8 +125,8 @@ def cluster_unit(
     labels[core] = _partition(top.vectors[:, : number.clusters], number.clusters)
     labels = _absorb(unit, labels, config.min_share if clusters is None else 0.0)
     shares = np.zeros(len(unit), np.float32)
-    if bank is not None:
-        shares = background_shares(unit, bank)
+    if bank is not None and len(bank):
+        shares = background_shares(unit, centred(bank, centre))
         if number.reason == "budget":  # a clear gap has more to say
             labels = merge_alike(labels, shares, config.alike)
     numbered = _numbered(labels)
@@ -132,8 +143,27 @@ def cluster_unit(
     )
 
 
+def remoteness(found: Neighbors) -> Floats:
+    """Return how much farther points are from their neighbours than those are from theirs.
+
+    Near 1 within a cluster, loose or dense (after the local outlier factor of Breunig, Kriegel, Ng
+    & Sander, SIGMOD 2000, without its reachability).
+
+    Args:
+        found: Neighbours of n points.
+
+    Returns:
+        (n,) float32.
+    """
+    if not found.indices.size:
+        return np.ones(len(found.indices), np.float32)
+    # Among copies distances are rounding.
+    apart = np.maximum(1 - found.similarity.mean(axis=1), _ROUNDING)
+    return np.asarray(apart / apart[found.indices].mean(axis=1), dtype=np.float32)
+
+
 def _core(
-    graph: sparse.csr_array, closeness: Floats, most: int, min_share: float
+    graph: sparse.csr_array, remote: Floats, most: int, min_share: float
 ) -> npt.NDArray[np.intp]:
     """Return the points that may make clusters: those of large components that are no outliers.
 
@@ -142,13 +172,13 @@ def _core(
 
     Args:
         graph: (n, n) weights.
-        closeness: (n,) mean cosine to the nearest neighbours.
+        remote: (n,) as `remoteness` says.
         most: Components at most.
         min_share: Smaller components are left out.
     """
-    low, high = np.quantile(closeness, [0.25, 0.75])
+    low, high = np.quantile(remote, [0.25, 0.75])
     # Among copies quartiles are equal but for rounding.
-    outlying = closeness < low - _FAR_OUT * max(high - low, _ROUNDING)
+    outlying = remote > high + _FAR_OUT * max(high - low, _ROUNDING)
     links = sparse.diags_array((~outlying).astype(float))
     _, labels = sparse.csgraph.connected_components(links @ graph @ links, directed=False)
     sizes = np.bincount(labels)

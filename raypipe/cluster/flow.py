@@ -108,7 +108,7 @@ class ClusterClass:
         config: Its settings.
         files: Where each class's regions are.
         width: Dimensions of the features.
-        on_gpu: Whether the cluster has GPUs to search neighbours on.
+        on_gpu: Whether there are, or will be, GPUs to search neighbours on.
     """
 
     run: Run
@@ -144,7 +144,7 @@ def cluster_class(name: str, work: ClusterClass) -> float:
         regions.features,
         config,
         bank=bank.features,
-        clusters=own["clusters"] or (config.parts if config.scope == "all" else None),
+        clusters=own["clusters"],
         gpu=work.searches_on_gpu(name),
     )
     for number in own["splits"]:

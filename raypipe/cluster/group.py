@@ -24,10 +24,11 @@ from threadpoolctl import threadpool_limits
 
 from raypipe.cluster.affinity import centred
 from raypipe.cluster.rows import EXEMPLARS
+from raypipe.columns import matrix
 from raypipe.config import ClusterConfig
 from raypipe.errors import ConfigError
 from raypipe.storage.clusters import own_splits
-from raypipe.tables import CLUSTERS, SHARED, matrix
+from raypipe.tables import CLUSTERS, SHARED
 
 Floats = npt.NDArray[np.float32]
 Numbers = npt.NDArray[np.int32]

@@ -11,15 +11,10 @@ import pyarrow as pa
 from raypipe.cluster.affinity import centred
 from raypipe.cluster.assign import Clustering, membership
 from raypipe.cluster.background import cluster_means
+from raypipe.columns import matrix_column
 from raypipe.config import ClusterConfig
 from raypipe.storage.regions import ClassRegions
-from raypipe.tables import (
-    ASSIGNMENTS,
-    CLUSTERS,
-    REFERENCES,
-    SPECTRA,
-    matrix_column,
-)
+from raypipe.tables import ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA
 
 EXEMPLARS = 16
 """Most typical regions kept of a cluster, each of another image."""

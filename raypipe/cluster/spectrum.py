@@ -16,6 +16,7 @@ import numpy.typing as npt
 from scipy import linalg, sparse
 from scipy.sparse.csgraph import connected_components
 from scipy.sparse.linalg import lobpcg
+from threadpoolctl import threadpool_limits
 
 Floats = npt.NDArray[np.float64]
 
@@ -131,7 +132,9 @@ def _next_pairs(matrix: sparse.csr_array, known: Floats, count: int, seed: int) 
     wanted = min(count, size - 1)
     if size <= max(_DENSE, 4 * (wanted + _GUARD)):
         return _dense(matrix, known, wanted)
-    pairs = _filtered(matrix, known, wanted, seed)
+    # The block is narrow: with threads that wait for one another its QR takes five times as long.
+    with threadpool_limits(1, "blas"):
+        pairs = _filtered(matrix, known, wanted, seed)
     if _right(matrix, pairs):
         return pairs
     if size <= _DENSE_RETRY:
@@ -201,10 +204,9 @@ def _filtered(matrix: sparse.csr_array, known: Floats, wanted: int, seed: int) -
 def _orthonormal(block: Floats, known: Floats) -> Floats:
     """Return an orthonormal basis of a block without the known vector's share."""
     block -= np.outer(known, known @ block)
-    basis: Floats = np.linalg.qr(block)[0]
+    basis, _ = linalg.qr(block, mode="economic", overwrite_a=True, check_finite=False)
     # Again: in columns that the filter damped, rounding left a share of 1e-8.
-    basis -= np.outer(known, known @ basis)
-    return basis
+    return np.asarray(basis - np.outer(known, known @ basis))
 
 
 def _rotated(matrix: sparse.csr_array, block: Floats) -> tuple[Floats, Floats, Floats]:

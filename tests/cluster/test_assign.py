@@ -11,6 +11,7 @@ from scipy import sparse
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
+from raypipe.cluster.affinity import nearest
 from raypipe.cluster.assign import (
     _absorb,
     _core,
@@ -18,6 +19,7 @@ from raypipe.cluster.assign import (
     _partition,
     cluster,
     membership,
+    remoteness,
     typicality,
 )
 from raypipe.config import ClusterConfig
@@ -151,9 +153,9 @@ def test_a_tiny_component_joins_the_nearest_cluster_and_takes_no_eigenvalue() ->
     centres = np.eye(4, 12)
     features = blobs(400, 300, spread=0.05)
     odd = unit(features[:1] + 3 * centres[3:] + 0.2 * features[-1:])
-    every = np.concatenate([features, np.repeat(odd, 25, axis=0)[:13]])
+    every = np.concatenate([features, np.repeat(odd, 25, axis=0)[:9]])
     found = cluster(every, CONFIG)
-    check(found, 713)
+    check(found, 709)
     assert found.clusters.max() == 2
     assert len(set(found.clusters[700:].tolist())) == 1
     means = np.stack([found.unit[:400].mean(axis=0), found.unit[400:700].mean(axis=0)])
@@ -162,13 +164,27 @@ def test_a_tiny_component_joins_the_nearest_cluster_and_takes_no_eigenvalue() ->
 
 def test_the_core_is_what_hangs_together_and_is_no_outlier() -> None:
     graph = apart([block(100, 0), block(60, 1), block(3, 2)])
-    closeness = np.full(163, 0.8, np.float32)
-    closeness[::2] = 0.79  # so that quartiles differ
-    closeness[7] = 0.1
+    remote = np.full(163, 1.0, np.float32)
+    remote[::2] = 0.9  # so that quartiles differ
+    remote[7] = 5.0
     expected = [at for at in range(160) if at != 7]
-    assert _core(graph, closeness, 8, 0.02).tolist() == expected
-    assert _core(graph, closeness, 1, 0.02).tolist() == expected[:99], "at most one component"
-    assert 160 in _core(graph, closeness, 8, 0.01)
+    assert _core(graph, remote, 8, 0.02).tolist() == expected
+    assert _core(graph, remote, 1, 0.02).tolist() == expected[:99], "at most one component"
+    assert 160 in _core(graph, remote, 8, 0.01)
+
+
+def test_remoteness_compares_a_point_with_its_neighbours() -> None:
+    """A loose cluster is as near as a dense one; a point beside either is remote."""
+    dense, loose = blobs(100, spread=0.02), blobs(100, spread=0.2)
+    for own in (dense, loose):
+        assert np.quantile(remoteness(nearest(own, 10)), 0.99) < 3
+    odd = np.concatenate([dense, unit(dense[:1] + 0.3 * np.eye(1, 12, 5, dtype=np.float32))])
+    assert remoteness(nearest(odd, 10)).argmax() == 100
+    assert remoteness(nearest(odd, 10))[100] > 10
+    assert remoteness(nearest(np.tile(dense[:1], (50, 1)), 10)).tolist() == pytest.approx(
+        [1.0] * 50
+    )
+    assert remoteness(nearest(dense[:1], 10)).tolist() == [1.0]
 
 
 def test_where_no_component_is_large_there_is_no_core() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from raypipe.cluster import flow
 from raypipe.cluster.affinity import centred
+from raypipe.columns import matrix
 from raypipe.config import EngineConfig, Settings
 from raypipe.engine import Engine, connected
 from raypipe.errors import ConfigError, InputError
@@ -30,7 +31,6 @@ from raypipe.tables import (
     REGIONS,
     SHARED,
     SPECTRA,
-    matrix,
 )
 
 DIMENSIONS = 16
@@ -341,7 +341,7 @@ def test_settings_that_change_the_graph_change_every_file(run, manifest, engine)
 
 
 def test_with_scope_all_every_cluster_has_a_group(run, engine) -> None:
-    manifest = flow.execute(run, settings(scope="all", parts=3), engine)
+    manifest = flow.execute(run, settings(scope="all"), engine)
     rows = run.read(CLUSTERS, "cluster", "clusters.parquet").to_pylist()
     own = [row for row in rows if row["class"] != SHARED]
     groups = [row for row in rows if row["class"] == SHARED]

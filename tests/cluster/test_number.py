@@ -111,8 +111,8 @@ UNBALANCED = {"one is small": ([50, 25, 1], 12.0), "all differ": ([50, 13.6, 3.7
 def test_it_is_as_good_as_scikit_learn_that_is_told_the_number(shares, apart, seed) -> None:
     """Planted clusters, 1 : 50 in size where they are unbalanced; ours finds the number, too."""
     case = plant(np.random.default_rng(seed), shares, 1500, apart=apart)
-    # A cluster of one in fifty has a smaller share than is worth a question by default.
-    found = cluster(case.features, ClusterConfig(min_share=0.01))
+    # The smallest draws now and then fewer regions than are worth a question by default.
+    found = cluster(case.features, ClusterConfig(min_share=0.008))
     other = SpectralClustering(
         case.clusters, affinity="nearest_neighbors", n_neighbors=20, random_state=0
     )
@@ -121,6 +121,15 @@ def test_it_is_as_good_as_scikit_learn_that_is_told_the_number(shares, apart, se
         theirs = adjusted_rand_score(case.truth, other.fit_predict(case.features))
     assert adjusted_rand_score(case.truth, found.clusters) >= theirs - 0.005
     assert found.clusters.max() == case.clusters
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("number", [None, 2], ids=["number found", "number given"])
+def test_two_clusters_of_50_to_1_are_told_apart(number, seed) -> None:
+    """From the mean of all, which lies in the large one, it has no direction."""
+    case = plant(np.random.default_rng(seed), [50, 1], 2500, apart=12.0)
+    found = cluster(case.features, ClusterConfig(min_share=0.008), clusters=number)
+    assert adjusted_rand_score(case.truth, found.clusters) >= 0.995
 
 
 @pytest.mark.parametrize("seed", range(5))
