@@ -23,7 +23,10 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 import boto3
+import pytest
 from botocore.config import Config
+
+from raypipe.errors import StoreError
 
 ACCESS_KEY, SECRET_KEY = "AKIAIOSFODNN7EXAMPLE", "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
 """The credentials of AWS's own documentation: no one's."""
@@ -329,3 +332,17 @@ def proxied(store: Store) -> Iterator[Proxy]:
     finally:
         server.shutdown()
         server.server_close()
+
+
+def refusal(call: Callable[[], Any], path: str) -> StoreError:
+    """Return the error, once it is known to name bucket and key, and nothing secret."""
+    with pytest.raises(StoreError) as caught:
+        call()
+    error = caught.value
+    assert error.message.startswith(f"s3://{path}"), error.message
+    assert error.remedy
+    assert "\n" not in error.message
+    said = "".join(traceback.format_exception(error)) + repr(error) + error.to_json()
+    assert ACCESS_KEY not in said
+    assert SECRET_KEY not in said
+    return error

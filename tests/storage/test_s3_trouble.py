@@ -2,24 +2,15 @@
 
 from __future__ import annotations
 
-import gzip
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from itertools import count
 from typing import Any
 
 import pytest
 
-from raypipe.config import DatasetConfig
-from raypipe.datasets.ilsvrc import Ilsvrc
-from raypipe.datasets.manifest import Manifest
-from raypipe.datasets.parquet import Parquet
-from raypipe.datasets.tars import read_compressed
-from raypipe.datasets.webdataset import WebDataset
 from raypipe.errors import InputError, MissingError, StoreError
 from raypipe.storage import s3 as product
 from raypipe.storage.location import Location
-from tests.datasets.conftest import tar_of
 from tests.s3 import (
     ACCESS_KEY,
     SECRET_KEY,
@@ -29,11 +20,11 @@ from tests.s3 import (
     Store,
     dropping,
     hanging_up,
-    proxied,
+    refusal,
     refusing,
 )
 
-pytestmark = pytest.mark.faults
+pytestmark = [pytest.mark.faults, pytest.mark.usefixtures("two_tries")]
 
 NUMBERS = count()
 ATTEMPTS = product._ATTEMPTS
@@ -57,45 +48,12 @@ CALLS: dict[str, tuple[str, Call, Any]] = {
 """What is done to a folder with one file: the request that matters, and what comes of it."""
 
 
-@pytest.fixture(scope="module")
-def one(s3_server: Store) -> Iterator[tuple[Proxy, str]]:
-    """A proxy and a bucket: one client for all tests, which takes long to make."""
-    with proxied(s3_server) as proxy:
-        yield proxy, s3_server.bucket()
-
-
-@pytest.fixture
-def proxy(s3: Store, one) -> Proxy:
-    one[0].troubles.clear()
-    one[0].requests.clear()
-    return one[0]
-
-
 @pytest.fixture
 def path(proxy: Proxy, one) -> str:
     """A folder with one file."""
     path = f"{one[1]}/folder{next(NUMBERS)}"
     proxy.store.put(f"{path}/{NAME}", CONTENT)
     return path
-
-
-@pytest.fixture(autouse=True)
-def two_tries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(product, "_ATTEMPTS", 2)
-
-
-def refusal(call: Callable[[], Any], path: str) -> StoreError:
-    """Return the error, once it is known to name bucket and key, and nothing secret."""
-    with pytest.raises(StoreError) as caught:
-        call()
-    error = caught.value
-    assert error.message.startswith(f"s3://{path}"), error.message
-    assert error.remedy
-    assert "\n" not in error.message
-    said = "".join(traceback.format_exception(error)) + repr(error) + error.to_json()
-    assert ACCESS_KEY not in said
-    assert SECRET_KEY not in said
-    return error
 
 
 @pytest.mark.parametrize("name", CALLS)
@@ -317,78 +275,6 @@ def test_a_write_is_one_request_and_a_read_two(path, proxy: Proxy) -> None:
     place.write_bytes(CONTENT * 400)
     assert place.read_bytes() == CONTENT * 400
     assert proxy.kinds == ["PUT", "HEAD", "GET"]
-
-
-def archive(*names: str) -> bytes:
-    return tar_of(*((name, CONTENT) for name in names))
-
-
-def train() -> bytes:
-    return tar_of(("n01.tar", archive("n01_1.JPEG", "n01_2.JPEG")))
-
-
-LISTS: dict[str, tuple[str, bytes, Callable[[Location], list[Any]]]] = {
-    "ilsvrc": (
-        "ILSVRC2012_img_train.tar", train(),
-        lambda root: list(Ilsvrc(DatasetConfig(), root).images("train")),
-    ),
-    "webdataset": (
-        "0.tar", archive("a.jpg", "b.jpg"),
-        lambda root: list(WebDataset(DatasetConfig(), root).images("train")),
-    ),
-    "manifest": (
-        "list.csv", b"uri,class\n" + b"a.jpg,cat\n" * 9,
-        lambda root: list(Manifest(DatasetConfig(), root / "list.csv").images("train")),
-    ),
-    "compressed": (
-        "boxes.tgz", gzip.compress(tar_of(("a.xml", b"<a/>"), ("b.xml", b"<b/>"))),
-        lambda root: list(read_compressed(root / "boxes.tgz", (".xml",))),
-    ),
-}  # fmt: skip
-"""Files that are read here and there, or bit by bit, after they are opened."""
-
-
-@pytest.mark.parametrize("layout", LISTS)
-def test_what_is_read_bit_by_bit_survives_a_drop(s3, proxy: Proxy, layout) -> None:
-    name, content, read = LISTS[layout]
-    path = f"{s3.bucket()}/set"
-    s3.put(f"{path}/{name}", content)
-    root = Location.of(proxy.store.uri(path))
-    expected = read(root)
-    assert len(expected) >= 2
-    proxy.trouble("GET", name, dropping(20), times=1)
-    assert read(root) == expected
-    proxy.trouble("GET", name, dropping(20))
-    error = refusal(lambda: read(root), f"{path}/{name}")
-    assert "the connection failed" in error.message
-
-
-@pytest.mark.parametrize("dataset", [Parquet, Manifest])
-def test_a_parquet_file_that_may_not_be_read_is_not_called_damaged(s3, proxy, dataset) -> None:
-    path = f"{s3.bucket()}/set/a.parquet"
-    s3.put(path, CONTENT)
-    proxy.trouble("GET", "parquet", REFUSED["unknown key"][0])
-    place = Location.of(proxy.store.uri(path))
-    error = refusal(lambda: dataset(DatasetConfig(), place).classes(), path)
-    assert "no permission" in error.message
-    proxy.troubles.clear()
-    with pytest.raises(InputError, match="not a Parquet file, or damaged") as caught:
-        dataset(DatasetConfig(), place).classes()
-    assert not isinstance(caught.value, StoreError)
-    gone = Location.of(proxy.store.uri(path.replace("a.", "b.")))
-    with pytest.raises(InputError, match="not found"):
-        dataset(DatasetConfig(), gone).classes()
-
-
-def test_a_compressed_archive_is_read_in_large_pieces(s3, proxy: Proxy) -> None:
-    noise = [(f"{at}.xml", bytes(at * number % 251 for number in range(3000))) for at in range(99)]
-    path = f"{s3.bucket()}/boxes.tgz"
-    content = gzip.compress(tar_of(*noise), compresslevel=0)
-    s3.put(path, content)
-    found = list(read_compressed(Location.of(proxy.store.uri(path)), (".xml",)))
-    assert found == noise
-    whole = [request for request in proxy.requests if request.kind == "GET"]
-    assert len(whole) <= 2, f"for {len(content)} bytes"
 
 
 def test_a_listing_that_breaks_off_on_a_later_page(s3, proxy: Proxy) -> None:
