@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import itemgetter
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.errors import LabelError
 
 Key = tuple[str, int]
 """A cluster: its class and its number."""
+
+Cells = tuple[str, ...]
+"""The cells of a row, in the order of `COLUMNS`."""
 
 COLUMNS = ("class", "cluster", "verdict", "annotator", "seconds", "note", "membership")
 
@@ -71,25 +76,51 @@ class Sheet:
 
     Attributes:
         separator: `,` or `;`.
-        rows: For each row that is not blank, the number of its first line and its cells by
-            column, or None where their number is not that of the columns.
+        rows: For each row that is not blank, the number of its first line and its cells in the
+            order of `COLUMNS`, or None where their number is not that of the columns.
     """
 
     separator: str
-    rows: tuple[tuple[int, dict[str, str] | None], ...]
+    rows: tuple[tuple[int, Cells | None], ...]
 
 
 def template(clusters: Clusters) -> str:
     """Return a CSV with one row a question, its verdict still empty."""
+    return _text(
+        [protected(key[0]), str(key[1]), "", "", "", "", protected(clusters.memberships[key])]
+        for key in clusters.questions
+    )
+
+
+def export(answers: pa.Table) -> str:
+    """Return a CSV of answers that comes back as they are.
+
+    Args:
+        answers: Rows of `tables.LABELS` without withdrawn ones.
+    """
+    names = ("class", "annotator", "note", "membership")
+    # Few cells are different ones: each is protected once.
+    shown = {cell: protected(cell) for n in names for cell in pc.unique(answers[n]).to_pylist()}
+    # As text in Arrow: the shortest that gives the same number again.
+    seconds = pc.fill_null(answers["seconds"].cast(pa.string()), "")
+    place = answers.schema.get_field_index("seconds")
+    rows = answers.set_column(place, "seconds", seconds)
+    columns = [rows[name].to_pylist() for name in COLUMNS]
+    return _text(
+        [shown[name], str(cluster), verdict, shown[annotator], time, shown[note], shown[membership]]
+        for name, cluster, verdict, annotator, time, note, membership in zip(*columns, strict=True)
+    )
+
+
+def _text(rows: Iterable[list[str]]) -> str:
+    lines = [list(COLUMNS), *rows]
+    # Unquoted, a carriage return would end the line.
+    quoted = any("\r" in cell for cells in lines for cell in cells)
     text = io.StringIO(newline="")
-    if any("\r" in name for name in clusters.numbers):  # unquoted, it would end the line
-        writer = csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL)
-    else:
-        writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    for name, cluster in clusters.questions:
-        membership = protected(clusters.memberships[name, cluster])
-        writer.writerow([protected(name), cluster, "", "", "", "", membership])
+    writer = csv.writer(
+        text, lineterminator="\n", quoting=csv.QUOTE_ALL if quoted else csv.QUOTE_MINIMAL
+    )
+    writer.writerows(lines)
     return text.getvalue()
 
 
@@ -105,29 +136,46 @@ def read(text: str, source: str) -> Sheet:
     """
     text = text.removeprefix("\ufeff")
     if "\0" in text:
-        raise LabelError(f"{source}: holds NUL bytes, so it is no CSV file", "save it as CSV")
-    first = text.split("\n", 1)[0]
+        line = text.count("\n", 0, text.index("\0")) + 1
+        raise LabelError(
+            f"{source}: line {line}: holds NUL bytes, so it is no CSV file", "save it as CSV"
+        )
+    first = text.partition("\n")[0]
     separator = ";" if first.count(";") > first.count(",") else ","
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    rows: list[tuple[int, dict[str, str] | None]] = []
+    rows: list[tuple[int, Cells | None]] = []
+    line = 1
     try:
         header = [cell.strip().lower() for cell in next(reader, [])]
         _check_header(header, source)
+        # Absent columns are taken from the empty cell that is put after a row's own.
+        cells_of = itemgetter(*(header.index(n) if n in header else -1 for n in COLUMNS))
         line = reader.line_num + 1  # a quoted cell may span lines: a row's first one counts
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if not "".join(cells).isspace() and any(cells):
                 fits = len(cells) == len(header)
-                rows.append((line, _named(header, cells) if fits else None))
+                rows.append((line, cells_of([*cells, ""]) if fits else None))
             line = reader.line_num + 1
     except csv.Error as error:
         raise LabelError(
-            f"{source}: line {reader.line_num}: not CSV ({error})", "mend the line it names"
+            f"{source}: line {line}: not CSV ({error})", "mend the line it names"
         ) from None
     return Sheet(separator, tuple(rows))
 
 
-def _named(header: list[str], cells: list[str]) -> dict[str, str]:
-    return dict.fromkeys(COLUMNS, "") | dict(zip(header, cells, strict=True))
+def decoded(content: bytes, source: str) -> str:
+    """Return the text of a labels CSV.
+
+    Raises:
+        LabelError: If it is not UTF-8.
+    """
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise LabelError(
+            f"{source}: line {line}: not UTF-8 text (byte {error.start})", "save it as CSV UTF-8"
+        ) from None
 
 
 def _check_header(header: list[str], source: str) -> None:

@@ -8,24 +8,17 @@ holds for every cluster in it that has no answer of its own.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
 
-from raypipe.annotate import csvfile, votes
+from raypipe.annotate import csvfile, log, votes
 from raypipe.annotate.csvfile import Clusters, Key
 from raypipe.annotate.parse import ANONYMOUS, parse
-from raypipe.errors import LabelError
+from raypipe.errors import UsageError
 from raypipe.storage.run import Run
-from raypipe.tables import CLUSTERS, LABELS
-
-_FOLDER = "labels"
-_FILE = re.compile(r"\d{5,}-[0-9a-f]{12}\.parquet")
+from raypipe.tables import CLUSTERS
 
 
 @dataclass(frozen=True)
@@ -33,11 +26,14 @@ class Ingested:
     """What an ingest did.
 
     Attributes:
-        file: Name of the file written below `labels/`; empty if nothing was new.
+        file: Name of the file written below `labels/`; empty if nothing was new, or to be written.
         answers: Rows that the input amounts to.
         object: Answers of that verdict.
         distractor: Likewise.
         unsure: Likewise.
+        withdrawn: Answers taken back.
+        new: Rows where no answer of that annotator stood.
+        changed: Rows that differ from the answer that stood.
     """
 
     file: str
@@ -45,6 +41,9 @@ class Ingested:
     object: int
     distractor: int
     unsure: int
+    withdrawn: int
+    new: int
+    changed: int
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class ClassStatus:
         distractor: Likewise.
         unsure: Likewise.
         overrides: Clusters of a group that have an answer of their own.
-        stale: Rows of the log that are about clusters that the class has no more.
+        stale: Answers that are about clusters that the class has no more.
         missing: Numbers of the clusters that are asked about and that nobody answered.
     """
 
@@ -90,7 +89,7 @@ class Status:
 
     Attributes:
         classes: One a class, in the order of the clusters table.
-        unknown: Rows of the log about classes that have no clusters now.
+        unknown: Answers about classes that have no clusters now.
     """
 
     classes: tuple[ClassStatus, ...]
@@ -133,56 +132,104 @@ def ingest(
     source: str,
     annotator: str = ANONYMOUS,
     allow_partial: bool = False,
+    answered_only: bool = False,
+    dry_run: bool = False,
 ) -> Ingested:
     """Add the answers of a labels CSV to the run: all of them, or none.
 
     Args:
         run: The run; its clusters must be those the answers are about.
         content: The CSV file.
-        source: Its name, for errors.
+        source: Its name, for errors and for the log.
         annotator: Who answered, where the file does not say.
         allow_partial: Take questions that have no answer, here or in the run, as unsure.
+        answered_only: Leave questions open that have no answer.
+        dry_run: Say what would change, and write nothing.
 
     Raises:
         LabelError: If anything in the file does not fit; the message names every bad line.
         InputError: If the run is not clustered yet.
+        UsageError: If missing answers are to be taken as unsure and to be left open.
     """
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LabelError(
-            f"{source}: not UTF-8 text (byte {error.start})", "save it as CSV UTF-8"
-        ) from None
+    if allow_partial and answered_only:
+        raise UsageError(
+            "--allow-partial takes questions without an answer as unsure, --answered-only leaves "
+            "them open",
+            "give one of the two",
+        )
     rows = parse(
-        text,
+        csvfile.decoded(content, source),
         clusters_of(run),
         source=source,
-        annotator=annotator,
-        allow_partial=allow_partial,
+        annotator=annotator.strip() or ANONYMOUS,
+        missing="unsure" if allow_partial else "open" if answered_only else "refused",
         answered=_given(run) if allow_partial else (),
     )
-    return record(run, rows)
+    return record(run, rows, kind="ingest", source=source, dry_run=dry_run)
 
 
-def record(run: Run, rows: pa.Table) -> Ingested:
+def record(
+    run: Run, rows: pa.Table, *, kind: str = "answer", source: str = "", dry_run: bool = False
+) -> Ingested:
     """Append answers to the log, unless each of them stands already.
 
     Args:
         run: The run.
-        rows: Rows of `tables.LABELS`.
+        rows: Rows of `tables.LABELS`; where `at` is null, it becomes now.
+        kind: What the log calls them: `log.Entry.kind`.
+        source: Name of the file they come from; empty if from none.
+        dry_run: Write nothing.
+
+    Raises:
+        InputError: If a file of the log is damaged, or the new one cannot be written.
     """
-    answers_ = rows.to_pylist()
-    standing = votes.latest(_log(run))
-    if all(
-        standing.get(votes.who(row), {}) | {"cluster": row["cluster"]} == row for row in answers_
-    ):
-        name = ""
-    else:
-        digest = hashlib.sha256(json.dumps(answers_, sort_keys=True).encode()).hexdigest()[:12]
-        name = f"{_next_number(run):05d}-{digest}.parquet"
-        run.write(LABELS, rows, _FOLDER, name)
-    counts = Counter(row["verdict"] for row in answers_)
-    return Ingested(name, len(answers_), counts["object"], counts["distractor"], counts["unsure"])
+    stood, changes = votes.compared(log.read(run).table, rows)
+    name = ""
+    if changes.any() and not dry_run:
+        name = append(run, rows, kind=kind, source=source)
+    counts = Counter(rows["verdict"].to_pylist())
+    return Ingested(
+        name,
+        rows.num_rows,
+        counts["object"],
+        counts["distractor"],
+        counts["unsure"],
+        counts[votes.WITHDRAWN],
+        new=int((changes & ~stood).sum()),
+        changed=int((changes & stood).sum()),
+    )
+
+
+def append(run: Run, rows: pa.Table, *, kind: str = "answer", source: str = "") -> str:
+    """Append rows to the log without a look at it, whole and at once.
+
+    Args:
+        run: The run.
+        rows: Rows of `tables.LABELS`; where `at` is null, it becomes now.
+        kind: What the log calls them: `log.Entry.kind`.
+        source: Name of the file they come from; empty if from none.
+
+    Returns:
+        Name of the file below `labels/`.
+
+    Raises:
+        InputError: If it cannot be written.
+    """
+    return log.append(run, rows, kind=kind, source=source)
+
+
+def compact(run: Run) -> int:
+    """Put the log's small files together, as `log.compact`; what counts stays the same."""
+    return log.compact(run)
+
+
+def history(run: Run) -> list[votes.Row]:
+    """Return every row of the log, the oldest first, withdrawals and stale answers included.
+
+    Raises:
+        InputError: If a file of the log is damaged.
+    """
+    return list(log.read(run).table.to_pylist())
 
 
 def answers(run: Run) -> pa.Table:
@@ -195,7 +242,7 @@ def answers(run: Run) -> pa.Table:
     Raises:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
-    return LABELS.build(votes.current(clusters_of(run), _log(run)))
+    return votes.current(clusters_of(run), log.read(run).table)
 
 
 def verdicts(run: Run) -> dict[Key, str]:
@@ -208,7 +255,7 @@ def verdicts(run: Run) -> dict[Key, str]:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
     clusters = clusters_of(run)
-    return votes.resolved(clusters, votes.majorities(votes.current(clusters, _log(run))))
+    return votes.resolved(clusters, votes.majorities(votes.current(clusters, log.read(run).table)))
 
 
 def questions(run: Run) -> dict[str, int]:
@@ -220,28 +267,17 @@ def questions(run: Run) -> dict[str, int]:
     return dict(Counter(name for name, _ in _given(run)))
 
 
-def labels_fingerprint(run: Run) -> str:
-    """Return 16 hexadecimal digits that change with any verdict; empty while there is none."""
-    current = verdicts(run)
-    if not current:
-        return ""
-    content = json.dumps([[*key, current[key]] for key in sorted(current)])
-    return hashlib.sha256(content.encode()).hexdigest()[:16]
-
-
 def status(run: Run) -> Status:
     """Return how far each class is answered.
 
     Raises:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
-    clusters, log = clusters_of(run), _log(run)
-    stale = Counter(
-        row["class"]
-        for row in log
-        if (row["class"], row["membership"]) not in clusters.by_membership
-    )
-    given = votes.majorities(votes.current(clusters, log))
+    clusters, table = clusters_of(run), log.read(run).table
+    latest = votes.latest(table)
+    gone = latest.filter(pa.array(votes.numbers_now(clusters, latest) == 0))
+    stale = Counter(gone["class"].to_pylist())
+    given = votes.majorities(votes.current(clusters, table))
     effective = given | votes.resolved(clusters, given)
     return Status(
         tuple(
@@ -273,27 +309,4 @@ def _class_status(
 
 def _given(run: Run) -> dict[Key, str]:
     """Return the majority on whatever was answered itself, groups and clusters of groups alike."""
-    return votes.majorities(answers(run).to_pylist())
-
-
-def _log(run: Run) -> list[dict[str, Any]]:
-    """Return every row of the log, the oldest first."""
-    return [row for name in _files(run) for row in _read(run, name).to_pylist()]
-
-
-def _read(run: Run, name: str) -> pa.Table:
-    place = run.step(_FOLDER) / name
-    rows = place.read_table()
-    if "membership" not in rows.column_names and "clustering" in rows.column_names:
-        # Up to version 2 an answer named all clusters of its class; it is kept, as a stale one.
-        rows = rows.rename_columns({"clustering": "membership"})
-    return LABELS.check(rows, str(place))
-
-
-def _files(run: Run) -> list[str]:
-    # Zero-padded numbers: the order of the names is the order of time.
-    return [name for name in run.step(_FOLDER).names() if _FILE.fullmatch(name)]
-
-
-def _next_number(run: Run) -> int:
-    return max((int(name.split("-")[0]) for name in _files(run)), default=0) + 1
+    return votes.majorities(answers(run))

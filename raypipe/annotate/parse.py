@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from typing import Any
+from typing import Literal
 
 import pyarrow as pa
 
 from raypipe.annotate import csvfile
-from raypipe.annotate.csvfile import Clusters, Key
+from raypipe.annotate.csvfile import Cells, Clusters, Key
+from raypipe.annotate.votes import VERDICTS
 from raypipe.errors import LabelError
 from raypipe.tables import LABELS
 
 ANONYMOUS = "anonymous"
-VERDICTS = ("object", "distractor", "unsure")
+Missing = Literal["refused", "unsure", "open"]
 
 _SPELLINGS = {
     "object": "object", "o": "object", "1": "object",
     "distractor": "distractor", "d": "distractor", "0": "distractor",
     "unsure": "unsure", "u": "unsure",
 }  # fmt: skip
+Answer = tuple[str, float | None, str]
+"""Verdict, seconds and note."""
+
 _SHOWN = 20  # problems shown of a file; the rest is counted
 _LONGEST = 1e6  # seconds; more is a slip of the keyboard
 
@@ -30,7 +34,7 @@ def parse(
     *,
     source: str,
     annotator: str = ANONYMOUS,
-    allow_partial: bool = False,
+    missing: Missing = "refused",
     answered: Collection[Key] = (),
 ) -> pa.Table:
     """Read the answers from a labels CSV.
@@ -40,8 +44,9 @@ def parse(
         clusters: What can be answered now.
         source: Name of the file, for the error.
         annotator: Who answered, where the file does not say.
-        allow_partial: Take questions without an answer as `unsure` instead of refusing the file.
-        answered: Clusters that have an answer already; `allow_partial` leaves them alone.
+        missing: What questions without an answer come to: the file is `refused`, they are taken
+            as `unsure`, or they are left `open`.
+        answered: Clusters that have an answer already; `unsure` leaves them alone.
 
     Returns:
         Rows of `tables.LABELS`, one an annotator and cluster, in the order of the clusters.
@@ -53,12 +58,12 @@ def parse(
     reader = _Reader(clusters, annotator, decimal_comma=sheet.separator == ";")
     for line, row in sheet.rows:
         reader.take(line, row)
-    missing = reader.missing()
-    problems = reader.problems + ([] if allow_partial else list(missing.values()))
+    without = reader.missing()
+    problems = reader.problems + (list(without.values()) if missing == "refused" else [])
     if problems:
         raise _refusal(source, problems)
-    if allow_partial:
-        reader.fill([key for key in missing if key not in answered])
+    if missing == "unsure":
+        reader.fill([key for key in without if key not in answered])
     return reader.table()
 
 
@@ -70,7 +75,8 @@ def _refusal(source: str, problems: list[str]) -> LabelError:
     return LabelError(
         "\n  ".join([f"{source}: {count}, nothing was written", *shown]),
         "mend these lines and ingest the file again; `raypipe labels template` writes a fresh one, "
-        "--allow-partial takes questions without an answer as unsure",
+        "--allow-partial takes questions without an answer as unsure, --answered-only leaves them "
+        "open",
     )
 
 
@@ -87,20 +93,23 @@ class _Reader:
         self._keys = {(key[0], str(key[1])): key for key in clusters.memberships}
         self._annotator = annotator
         self._decimal_comma = decimal_comma
-        self._answers: dict[tuple[Key, str], dict[str, Any]] = {}
+        self._answers: dict[tuple[Key, str], Answer] = {}
         self._lines: dict[tuple[Key, str], int] = {}
         self._blank: dict[Key, int] = {}
         self._spoilt: set[Key] = set()
+        # Many annotators answer the same questions: each is looked up once.
+        self._questions: dict[tuple[str, str, str], tuple[Key | None, str]] = {}
 
-    def take(self, line: int, row: dict[str, str] | None) -> None:
+    def take(self, line: int, cells: Cells | None) -> None:
         """Take one row; what does not fit goes to the problems."""
-        if row is None:
+        if cells is None:
             self._complain(line, "not as many cells as the first line has columns")
             return
         before = len(self.problems)
-        key = self._key(line, row)
-        verdict = self._verdict(line, row["verdict"])
-        seconds = self._seconds(line, row["seconds"])
+        name, cluster, given, annotator, time, note, membership = cells
+        key = self._key(line, (name, cluster, membership))
+        verdict = self._verdict(line, given)
+        seconds = self._seconds(line, time)
         if key is None:
             return
         if len(self.problems) > before:
@@ -108,43 +117,45 @@ class _Reader:
         elif verdict is None:
             self._blank.setdefault(key, line)
         else:
-            annotator = row["annotator"].strip() or self._annotator
-            answer = self._answer(key, verdict, annotator, seconds, row["note"].strip())
-            self._add(line, key, answer)
+            self._add(line, (key, _text(annotator) or self._annotator), verdict, seconds, note)
 
     def _complain(self, line: int, problem: str) -> None:
         self.problems.append(f"line {line}: {problem}")
 
-    def _key(self, line: int, row: dict[str, str]) -> Key | None:
+    def _key(self, line: int, cells: tuple[str, str, str]) -> Key | None:
         """Return the cluster that a row is about, if there is one."""
-        name = csvfile.unprotected(row["class"])
+        if cells not in self._questions:
+            self._questions[cells] = self._question(*cells)
+        key, problem = self._questions[cells]
+        if problem:
+            self._complain(line, problem)
+        return key
+
+    def _question(self, cell: str, cluster: str, membership: str) -> tuple[Key | None, str]:
+        """Return the cluster that cells name, if there is one, and what is wrong with them."""
+        name = csvfile.unprotected(cell)
         if name not in self._clusters.numbers:
-            name = csvfile.unprotected(row["class"].strip())
+            name = csvfile.unprotected(cell.strip())
         if name not in self._clusters.numbers:
-            self._complain(line, f"unknown class {_short(name)}")
-            return None
-        key = self._keys.get((name, row["cluster"].strip()))
-        given = csvfile.unprotected(row["membership"].strip())
+            return None, f"unknown class {_short(name)}"
+        key = self._keys.get((name, cluster.strip()))
+        given = csvfile.unprotected(membership.strip())
         # The membership alone would do, but a number that belies it says that lines were mixed up.
         meant = self._clusters.by_membership.get((name, given))
         if meant is not None and meant != key:
-            self._complain(
-                line,
-                f"names cluster {_short(row['cluster'])} of {_short(name)}, but its membership is "
-                f"that of cluster {meant[1]}",
+            return key, (
+                f"names cluster {_short(cluster)} of {_short(name)}, but its membership is "
+                f"that of cluster {meant[1]}"
             )
-        elif key is None:
-            self._complain(line, f"class {_short(name)} has no cluster {_short(row['cluster'])}")
-        elif meant is None:
-            self._complain(
-                line,
-                f"stale: {_named(key)} is {self._clusters.memberships[key]} now, "
-                f"the line is about {_short(given)}",
-            )
-        return key
+        if key is None:
+            return None, f"class {_short(name)} has no cluster {_short(cluster)}"
+        if meant is None:
+            now = self._clusters.memberships[key]
+            return key, f"stale: {_named(key)} is {now} now, the line is about {_short(given)}"
+        return key, ""
 
     def _verdict(self, line: int, cell: str) -> str | None:
-        verdict = _SPELLINGS.get(cell.strip().lower())
+        verdict = _SPELLINGS.get(cell) or _SPELLINGS.get(cell.strip().lower())
         if verdict is None and cell.strip():
             self._complain(line, f"verdict {_short(cell)} is none of {', '.join(VERDICTS)}")
         return verdict
@@ -156,30 +167,23 @@ class _Reader:
             seconds = float(cell.replace(",", ".") if self._decimal_comma else cell)
         except ValueError:
             seconds = -1.0
-        if not 0 <= seconds < _LONGEST:  # nan is caught here as well
+        if not 0 <= seconds <= _LONGEST:  # nan is caught here as well
             self._complain(line, f"seconds {_short(cell)} is not a number of seconds")
-        return seconds
+        return seconds + 0.0  # no negative zero, which a spreadsheet takes for a formula
 
-    def _answer(
-        self, key: Key, verdict: str, annotator: str, seconds: float | None, note: str
-    ) -> dict[str, Any]:
-        name, cluster = key
-        return {
-            "class": name, "cluster": cluster, "verdict": verdict, "annotator": annotator,
-            "seconds": seconds, "note": note, "membership": self._clusters.memberships[key],
-        }  # fmt: skip
-
-    def _add(self, line: int, key: Key, answer: dict[str, Any]) -> None:
-        who = (key, answer["annotator"])
-        first = self._answers.setdefault(who, answer)
-        if first["verdict"] == answer["verdict"]:
-            self._lines.setdefault(who, line)
-            return
-        self._complain(
-            line,
-            f"{_short(answer['annotator'])} answers {answer['verdict']} on {_named(key)}, "
-            f"but {first['verdict']} on line {self._lines[who]}",
-        )
+    def _add(
+        self, line: int, who: tuple[Key, str], verdict: str, seconds: float | None, note: str
+    ) -> None:
+        first = self._answers.get(who)
+        if first is None:
+            self._answers[who] = (verdict, seconds, _text(note))
+            self._lines[who] = line
+        elif first[0] != verdict:
+            self._complain(
+                line,
+                f"{_short(who[1])} answers {verdict} on {_named(who[0])}, "
+                f"but {first[0]} on line {self._lines[who]}",
+            )
 
     def missing(self) -> dict[Key, str]:
         """Return the questions that nobody answered, and how to say so."""
@@ -198,13 +202,29 @@ class _Reader:
         names = {annotator for _, annotator in self._answers}
         annotator = names.pop() if len(names) == 1 else self._annotator
         for key in keys:
-            self._answers[key, annotator] = self._answer(key, "unsure", annotator, None, "")
+            self._answers[key, annotator] = ("unsure", None, "")
 
     def table(self) -> pa.Table:
         """Return the answers, in the order of the clusters, then by annotator."""
         order = {key: place for place, key in enumerate(self._clusters.memberships)}
         ranked = sorted(self._answers, key=lambda who: (order[who[0]], who[1]))
-        return LABELS.build([self._answers[who] for who in ranked])
+        answers = [self._answers[who] for who in ranked]
+        columns = {
+            "class": [key[0] for key, _ in ranked],
+            "cluster": [key[1] for key, _ in ranked],
+            "verdict": [verdict for verdict, _, _ in answers],
+            "annotator": [annotator for _, annotator in ranked],
+            "seconds": [seconds for _, seconds, _ in answers],
+            "note": [note for _, _, note in answers],
+            "membership": [self._clusters.memberships[key] for key, _ in ranked],
+            "at": [None] * len(ranked),
+        }
+        return pa.table(columns, schema=LABELS.schema)
+
+
+def _text(cell: str) -> str:
+    """Return a name or a note without what protects it, and without blanks around it."""
+    return csvfile.unprotected(cell.strip()).strip() if cell else ""
 
 
 def _named(key: Key) -> str:
