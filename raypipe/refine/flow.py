@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow as pa
 
+from raypipe.chances import agreement, object_chances
 from raypipe.config import RefineConfig, Settings
 from raypipe.datasets.index import read_classes
 from raypipe.engine import Engine, ShardWorker
@@ -18,6 +19,7 @@ from raypipe.localizers.job import LocalizerJob, identity
 from raypipe.localizers.projection import Projection
 from raypipe.localizers.shard import LocalizedBatch, LocalizedImage, ShardLocalizer, map_columns
 from raypipe.maps import Floats
+from raypipe.progress import say
 from raypipe.refine.boxes import map_boxes
 from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore
@@ -25,10 +27,11 @@ from raypipe.refine.suppress import refined
 from raypipe.storage.commit import Output, ShardCommit
 from raypipe.storage.images import ShardReader, read_shards
 from raypipe.storage.run import Manifest, Plan, Run, fingerprint
-from raypipe.tables import DETECTIONS
+from raypipe.tables import CLUSTERS, DETECTIONS
 
 OUTPUTS = (Output(DETECTIONS, ("image_id", "class", "rule")),)
 
+_TRUSTED = 2 / 3  # answers that guesses should agree with: 0.8 on MSRC, 0.2 where they mislead
 _CLASSES_HELD = 16  # references an actor keeps: about 10 MB a class; shards are class-pure
 
 Verdicts = Mapping[tuple[str, int], str]
@@ -96,7 +99,8 @@ def execute(
 
     # 1. Read and decode in tasks, refine and commit in actors.
     commit = ShardCommit(run, step, OUTPUTS)
-    store = ReferenceStore(run, run.require("cluster"), verdicts)
+    guesses = _guesses(run, verdicts) if settings.refine.unanswered == "guess" else {}
+    store = ReferenceStore(run, run.require("cluster"), verdicts, guesses)
     context = RefineContext(commit, job, settings.refine, settings.engine.batch_size, store)
     reader = ReadShard(ShardReader.of(run, target), size, settings.engine.max_pixels)
     engine.shards("refining", shards, commit, reader, RefineShard, context, retry=retry)
@@ -104,6 +108,21 @@ def execute(
     # 2. The manifest, last.
     counts = {"images": sum(shards["images"].to_pylist())} | commit.finish()
     return run.finish(step, counts, details | {"content": commit.rejected_content()})
+
+
+def _guesses(run: Run, verdicts: Verdicts) -> dict[tuple[str, int], float]:
+    """Return each cluster's chance to be *object*; say how well it fits the answers there are."""
+    table = run.read(CLUSTERS, "cluster", "clusters.parquet")
+    keys = zip(table["class"].to_pylist(), table["cluster"].to_pylist(), strict=True)
+    chances = dict(zip(keys, object_chances(table).tolist(), strict=True))
+    agreed, compared = agreement(chances, verdicts)
+    if not compared:
+        say("refine: all votes are guessed, and no answer says how good the guesses are")
+    else:
+        say(f"refine: guesses agree with {agreed} of {compared} answers")
+        if agreed < _TRUSTED * compared:
+            say("refine: that is little; refine.unanswered=skip is safer here")
+    return chances
 
 
 @dataclass(frozen=True)
@@ -126,6 +145,7 @@ class Detection:
     rule: str
     grid: Floats
     fallback: bool
+    guessed: float = 0.0
 
 
 class RefineShard(ShardWorker):
@@ -158,10 +178,13 @@ class RefineShard(ShardWorker):
         found = [Detection(item, at, "plain", plain, fallback=False)]
         config = self._context.config
         share = self._share(batch, number, item.classes[at], plain)
+        matcher = self._matcher(item.classes[at])
+        guessed = 0.0 if matcher is None else matcher.guessed
         for rule in dict.fromkeys(config.rules):
             grid = plain if share is None else refined(plain, share, rule, config)
             lost = share is None or not grid.any()
-            found.append(Detection(item, at, rule, plain if lost else _scaled(grid), lost))
+            kept = plain if lost else _scaled(grid)
+            found.append(Detection(item, at, rule, kept, lost, 0.0 if lost else guessed))
         return found
 
     def _share(self, batch: LocalizedBatch, number: int, name: str, plain: Floats) -> Floats | None:
@@ -203,6 +226,7 @@ def _table(found: list[Detection], config: RefineConfig) -> pa.Table:
                   for rows in boxes],
         "score": [float(one.item.scores[one.at]) for one in found],
         "fallback": [one.fallback for one in found],
+        "guessed": [one.guessed for one in found],
     }  # fmt: skip
     return pa.table({name: columns[name] for name in DETECTIONS.schema.names},
                     schema=DETECTIONS.schema)  # fmt: skip

@@ -20,12 +20,16 @@ class Matcher:
         references: Labelled regions and background bank.
         neighbors: Nearest regions that vote.
         device: Where the features are.
+
+    Attributes:
+        guessed: Share of the class's regions whose votes nobody answered.
     """
 
     def __init__(self, references: References, neighbors: int, device: torch.device) -> None:
         self._centre = torch.from_numpy(references.centre.copy()).to(device)
         self._unit = torch.from_numpy(references.unit).to(device)
         self._is_object = torch.from_numpy(references.is_object).to(device)
+        self.guessed = references.guessed
         self._neighbors = min(neighbors, len(references.is_object))
 
     def object_share(self, vectors: Tensor) -> Floats:

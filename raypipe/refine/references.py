@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +14,7 @@ from raypipe.storage.run import Manifest, Run
 Floats = npt.NDArray[np.float32]
 
 _BANK = 0  # cluster number of the background bank
+_VOTES = {"object": 1.0, "distractor": 0.0}
 
 
 @dataclass(frozen=True)
@@ -23,12 +24,15 @@ class References:
     Attributes:
         centre: (d,) float32 mean feature that clustering subtracted.
         unit: (n, d) float32 rows of length 1, centred.
-        is_object: (n,) float32, 1 where the region's cluster is *object*, else 0.
+        is_object: (n,) float32, 1 where the region's cluster is *object*, 0 where it is not; in
+            between where that is guessed.
+        guessed: Share of the voting regions whose cluster nobody answered, 0..1.
     """
 
     centre: Floats
     unit: Floats
     is_object: Floats
+    guessed: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -39,21 +43,39 @@ class ReferenceStore:
         run: The run directory.
         clustering: Manifest of the step that made the clusters.
         verdicts: Answer by class and cluster.
+        guesses: Chance of *object* by class and cluster, for those without an answer.
     """
 
     run: Run
     clustering: Manifest
     verdicts: Mapping[tuple[str, int], str]
+    guesses: Mapping[tuple[str, int], float] = field(default_factory=dict)
 
     def read(self, name: str) -> References | None:
-        """Return a class's references, or None if none of its clusters is *object*."""
-        own = {cluster: verdict for (owner, cluster), verdict in self.verdicts.items()
-               if owner == name}  # fmt: skip
-        objects = [cluster for cluster, verdict in own.items() if verdict == "object"]
-        if not objects:
+        """Return a class's references, or None if none of its clusters may be *object*."""
+        votes = self._votes(name)
+        if not any(votes.values()):
             return None
-        distractors = [cluster for cluster, verdict in own.items() if verdict == "distractor"]
         clusters, unit = references(self.run, self.clustering, name)
-        labelled = np.isin(clusters, [*objects, *distractors, _BANK])
-        is_object = np.isin(clusters[labelled], objects).astype(np.float32)
-        return References(centre(self.run, self.clustering, name), unit[labelled], is_object)
+        voting = np.isin(clusters, [*votes, _BANK])
+        own = clusters[voting]
+        is_object = np.zeros(len(own), np.float32)
+        for cluster, vote in votes.items():
+            is_object[own == cluster] = vote
+        guessed = np.isin(own, [each for each in votes if (name, each) not in self.verdicts])
+        return References(
+            centre(self.run, self.clustering, name),
+            unit[voting],
+            is_object,
+            float(guessed.sum() / max((own != _BANK).sum(), 1)),
+        )
+
+    def _votes(self, name: str) -> dict[int, float]:
+        """Return what each cluster of a class votes; who is unsure has no vote."""
+        guessed = {cluster: chance for (owner, cluster), chance in self.guesses.items()
+                   if owner == name and (name, cluster) not in self.verdicts}  # fmt: skip
+        return guessed | {
+            cluster: _VOTES[verdict]
+            for (owner, cluster), verdict in self.verdicts.items()
+            if owner == name and verdict in _VOTES
+        }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from raypipe.cluster.affinity import centred
+from raypipe.columns import matrix
 from raypipe.config import RefineConfig
 from raypipe.localizers.projection import Projection, projection_table, random_directions
 from raypipe.maps import normalised
@@ -19,7 +21,7 @@ from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import DETECTIONS, PROJECTION, matrix
+from raypipe.tables import DETECTIONS, PROJECTION
 from tests.clustered import Clustered, write_clusters
 from tests.drawn import noise_shard, toynet_job
 
@@ -95,6 +97,20 @@ def test_a_rule_decides_over_the_cells_by_their_own_features(context, detections
             boxes = map_boxes(grid / grid.max(), 20, 30, context.config.threshold, every=False)
             sides = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in row["boxes"]]
             np.testing.assert_allclose(sides, boxes, atol=1)
+
+
+def test_rows_say_how_much_of_their_votes_is_guessed(context, detections) -> None:
+    assert {row["guessed"] for row in detections.values()} == {0.0}
+    guesses = {("class1", 1): 1.0, ("class1", 2): 0.5}
+    store = replace(context.store, verdicts={("class1", 1): "object"}, guesses=guesses)
+    commit = ShardCommit(store.run, Plan("refine/guess", {}, {}), OUTPUTS)
+    RefineShard(replace(context, store=store, commit=commit))(noise_shard("s", LABELS))
+    rows = commit.parts(DETECTIONS).rows(DETECTIONS, "s").to_pylist()
+    own = [row for row in rows if row["class"] == "class1" and row["rule"] in RULES]
+    assert {row["guessed"] for row in own} == {0.5}
+    assert not any(row["fallback"] for row in own)
+    rest = [row for row in rows if row["class"] == "class2" or row["rule"] == "plain"]
+    assert {row["guessed"] for row in rest} == {0.0}
 
 
 def test_a_class_without_an_object_cluster_falls_back_to_the_plain_map(detections) -> None:

@@ -20,14 +20,16 @@ CELLS = [
 ]  # fmt: skip
 
 
-def store(folder, verdicts: dict[tuple[str, int], str], cells=CELLS) -> ReferenceStore:
+def store(
+    folder, verdicts: dict[tuple[str, int], str], cells=CELLS, guesses=None
+) -> ReferenceStore:
     run = Run.at(str(folder / "run"))
     run.finish(Plan("extract", {}, {}), {})
     regions = [(number, "a", at, 0, 1.0) for at, (number, _) in enumerate(cells) if number]
     manifest = write_clusters(run, {
         "cat": Clustered(regions, cells, CENTRE), "dog": Clustered(regions, cells, [0.0] * 3)
     })  # fmt: skip
-    return ReferenceStore(run, manifest, verdicts)
+    return ReferenceStore(run, manifest, verdicts, guesses or {})
 
 
 VERDICTS = {("cat", 1): "object", ("cat", 2): "distractor", ("cat", 3): "unsure",
@@ -64,6 +66,35 @@ def test_a_cluster_that_nobody_answered_has_no_vote(tmp_path) -> None:
     found = store(tmp_path, {("cat", 1): "object"}).read("cat")
     assert found is not None
     assert found.is_object.tolist() == [1, 1, 0, 0]
+
+
+GUESSES = {(name, number): 0.75 for name in ("cat", "dog") for number in (1, 2, 3)}
+
+
+def test_guesses_are_the_votes_of_what_nobody_answered(tmp_path) -> None:
+    found = store(tmp_path, {("cat", 1): "object", ("cat", 2): "unsure"}, guesses=GUESSES)
+    cat = found.read("cat")
+    assert cat is not None
+    assert by_row(cat) == {
+        (1.0, 0.0, 0.0): 1.0,
+        (0.0, 0.0, 1.0): 1.0,
+        (-1.0, 0.0, 0.0): 0.75,  # cluster 3; cluster 2 is unsure: it has no vote
+        (0.0, -1.0, 0.0): 0.0,  # the bank
+        (0.0, 0.0, -1.0): 0.0,
+    }
+    assert cat.guessed == pytest.approx(1 / 3)
+    dog = found.read("dog")
+    assert dog is not None
+    assert dog.guessed == 1.0
+    assert dog.is_object.tolist() == [0.75] * 4 + [0, 0]
+
+
+def test_answers_leave_nothing_to_guess(tmp_path) -> None:
+    found = store(tmp_path, VERDICTS, guesses=GUESSES)
+    assert found.read("dog") is None
+    cat = found.read("cat")
+    assert cat is not None
+    assert cat.guessed == 0.0
 
 
 def test_without_a_bank_the_clusters_vote_alone(tmp_path) -> None:
