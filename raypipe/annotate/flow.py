@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from raypipe.annotate import labels, pages
+from raypipe.annotate.asking import Asking
 from raypipe.annotate.facts import ClassFacts, facts
 from raypipe.annotate.frames import Frames, Regions
 from raypipe.annotate.shared import shared_tiles
@@ -15,6 +16,7 @@ from raypipe.storage.run import Manifest, Plan, Run, slug
 
 STEP = "sheets"
 
+_LAYOUT = 2  # grows whenever the same settings give other pages
 _THUMB = 96
 _INDEX = "index.html"
 _PARTS = (".png", ".html", ".webp")  # files of a class: sheet, page, thumbnail
@@ -27,7 +29,7 @@ def plan(run: Run, settings: Settings) -> Plan:
         InputError: If the run is not clustered yet.
     """
     upstream = {"cluster": run.require("cluster").identity}
-    return Plan(STEP, settings.sheets.identity(), upstream)
+    return Plan(STEP, settings.sheets.identity() | {"layout": _LAYOUT}, upstream)
 
 
 def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
@@ -45,11 +47,11 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
     run.begin(step)
     counts = {"classes": 0, "clusters": 0, "tiles": 0}
     # 1. What is known of the classes and their images, read once.
-    classes, frames = facts(run), Frames.of(run)
+    classes, frames, asking = facts(run), Frames.of(run), Asking.of(run)
     # 2. A task a class, the one with the most regions first.
     largest_first = sorted(classes, key=lambda item: (-item.regions, item.name))
     with tracking("sheets", len(classes), "classes") as tracker:
-        drawn = engine.tasks(draw_class, largest_first, run, settings.sheets, frames)
+        drawn = engine.tasks(draw_class, largest_first, run, settings.sheets, frames, asking)
         for item, shown in drawn:
             if not item.shared:  # groups are no further clusters
                 counts["classes"] += 1
@@ -62,7 +64,9 @@ def execute(run: Run, settings: Settings, engine: Engine) -> Manifest:
     return run.finish(step, counts)
 
 
-def draw_class(item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames) -> int:
+def draw_class(
+    item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames, asking: Asking
+) -> int:
     """Draw and write the sheet, the page and the thumbnail of one class, or of the groups.
 
     Returns:
@@ -78,8 +82,9 @@ def draw_class(item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames)
     sheet = contact_sheet(item, shown, config.tiles, config.tile)
     folder, name = run.step(STEP), slug(item.name)
     (folder / f"{name}.png").write_bytes(pages.png_bytes(sheet))
-    (folder / f"{name}.html").write_bytes(pages.class_page(item, shown, config.tile).encode())
-    thumb = next((tile.image for cluster in shown for tile in cluster), None)
+    page = pages.class_page(item, shown, config.tile, asking)
+    (folder / f"{name}.html").write_bytes(page.encode())
+    thumb = next((tile.lit for cluster in shown for tile in cluster), None)
     if thumb is not None:
         small = thumb.resize((_THUMB, _THUMB))
         (folder / f"{name}.webp").write_bytes(pages.webp_bytes(small))
@@ -108,7 +113,7 @@ def write_index(run: Run) -> None:
     classes = facts(run)
     files = set(run.step(STEP).names())
     thumbs = {item.name for item in classes if f"{slug(item.name)}.webp" in files}
-    page = pages.index_page([(item, status[item.name]) for item in classes], thumbs)
+    page = pages.index_page([(item, status[item.name]) for item in classes], thumbs, Asking.of(run))
     (run.step(STEP) / _INDEX).write_bytes(page.encode())
 
 

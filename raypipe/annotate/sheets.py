@@ -20,11 +20,7 @@ _COLUMNS = 6
 _LEAST_WIDTH = 760  # the header's text and plot fit side by side from here on
 _HEADER, _STRIP, _FOOTER = 150, 54, 46
 _PLOT = (300, 138)
-QUESTION = "Is what is lit the object itself (o), something that comes with it (d), or unsure (u)?"
-SHARED_QUESTION = (
-    "Is what is lit the very object that its tile names (o), something that comes with it (d), "
-    "or unsure (u)?"
-)
+_ANSWERS = "o  object      d  distractor: something that comes with it      u  unsure"
 
 
 def contact_sheet(
@@ -54,14 +50,16 @@ def contact_sheet(
         sheet.paste(panel, (_MARGIN, top))
         top += needed + _MARGIN
     pen = ImageDraw.Draw(sheet)
-    pen.text((_MARGIN, top), question(facts), _INK, _font(15))
-    pen.text((_MARGIN, top + 24), "raypipe labels template > labels.csv", _FAINT, _font(12))
+    asked = _fitted(question(facts), inner, 15)
+    pen.text((_MARGIN, top), asked, _INK, _font(15, bold=True))
+    pen.text((_MARGIN, top + 24), _ANSWERS, _FAINT, _font(13))
     return sheet
 
 
 def question(facts: ClassFacts) -> str:
     """Return what a person is asked about a class's clusters, or about the groups."""
-    return SHARED_QUESTION if facts.shared else QUESTION
+    thing = "very object that its tile names" if facts.shared else f"{facts.title} itself"
+    return f"Is what is lit the {thing}?"
 
 
 def percent(share: float) -> str:
@@ -114,7 +112,7 @@ def _cluster_panel(
     for place, tile in enumerate(tiles):
         row, col = divmod(place, columns)
         corner = (_PAD + col * (side + _GAP), _STRIP + row * (side + _GAP))
-        panel.paste(tile.image, corner)
+        panel.paste(tile.lit, corner)
         if tile.caption:
             _write_caption(pen, tile.caption, corner, side)
         if tile.borderline:

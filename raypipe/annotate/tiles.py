@@ -18,19 +18,22 @@ from raypipe.errors import InputError
 from raypipe.storage.blob import read_blob
 
 BACKDROP = (24, 26, 31)
-_LIGHT = (255, 214, 66)  # the outline: a yellow that few photographs hold, dark-rimmed
+OUTLINE = "#ffd642"  # a yellow that few photographs hold, dark-rimmed
+DIM, GREY = 0.56, 0.3  # brightness and colour that the rest keeps
+CORNER = 1 / 40  # radius of a mark's corners, of the tile
 _LIT_CELLS = 1.5  # width of a lit cell's mark: regions are a sample, neighbours should join
 _LIT_LEAST = 0.075  # of the tile: on a fine grid a mark must still be seen
 _CONTEXT = 1.9  # side of the crop, in sides of the cells' box
 _MARGIN = 1.1  # likewise, where the image leaves no room for a square crop
 _CONTEXT_LEAST = 0.62  # of the image's shorter side: what is around tells what the thing is
-_DIM, _GREY = 0.56, 0.3  # brightness and colour that the rest keeps
 _FINE = 3  # marks are drawn this much finer, then scaled down: smooth outlines
 TRIES = 3  # images tried for a tile, on average, before a cluster shows fewer
 
 Loader = Callable[[str], Image.Image | None]
 Size = tuple[int, int]
 Box = tuple[float, float, float, float]
+Marks = tuple[tuple[int, int, int, int], ...]
+"""Boxes x0 y0 x1 y1 that cover the lit cells, pixels of the tile; they may overlap."""
 
 
 @dataclass(frozen=True)
@@ -38,16 +41,23 @@ class Tile:
     """One tile of a cluster.
 
     Attributes:
-        image: RGB, square.
+        plain: RGB, square, nothing drawn on it.
+        marks: Where it is lit.
         image_id: The image it shows.
         borderline: Whether its region is among the least typical of the cluster.
         caption: What to write on it; empty where the sheet says it all.
     """
 
-    image: Image.Image
+    plain: Image.Image
+    marks: Marks
     image_id: str
     borderline: bool
     caption: str = ""
+
+    @property
+    def lit(self) -> Image.Image:
+        """The tile with its cells lit and outlined, the rest dimmed."""
+        return lighted(self.plain, self.marks)
 
 
 def load(uri: str) -> Image.Image | None:
@@ -104,12 +114,14 @@ def drawn_tiles(
         image = loader(frame.uri)
         if image is not None:
             grid = (frame.grid_width, frame.grid_height)
-            lit = tile(image, regions.cells[own[image_id]], grid, side)
-            yield Tile(lit, image_id, borderline=False)
+            plain, marks = cut(image, regions.cells[own[image_id]], grid, side)
+            yield Tile(plain, marks, image_id, borderline=False)
 
 
-def tile(image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int) -> Image.Image:
-    """Draw an image with some of its cells lit and the rest dimmed.
+def cut(
+    image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int
+) -> tuple[Image.Image, Marks]:
+    """Cut the part of an image out that shows some of its cells.
 
     Args:
         image: RGB.
@@ -118,7 +130,7 @@ def tile(image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int
         side: Width and height of the tile, pixels.
 
     Returns:
-        RGB, (side, side); what the image does not fill is dark.
+        RGB, (side, side), dark where the image does not fill it; and where the cells are.
     """
     cell = (image.width / grid[0], image.height / grid[1])
     centres: npt.NDArray[np.float64] = (cells[:, ::-1] + 0.5) * np.array(cell)
@@ -128,12 +140,13 @@ def tile(image: Image.Image, cells: npt.NDArray[np.int32], grid: Size, side: int
         max(1, round((crop[2] - crop[0]) * scale)),
         max(1, round((crop[3] - crop[1]) * scale)),
     )
-    view = image.resize(size, Image.Resampling.LANCZOS, box=crop)
-    reach = tuple(max(_LIT_CELLS * length * scale, _LIT_LEAST * side) / 2 for length in cell)
-    lit = spots((centres - crop[:2]) * scale, (reach[0], reach[1]), size)
+    corner = ((side - size[0]) // 2, (side - size[1]) // 2)
     square = Image.new("RGB", (side, side), BACKDROP)
-    square.paste(lighted(view, lit), ((side - size[0]) // 2, (side - size[1]) // 2))
-    return square
+    square.paste(image.resize(size, Image.Resampling.LANCZOS, box=crop), corner)
+    reach = [max(_LIT_CELLS * length * scale, _LIT_LEAST * side) / 2 for length in cell]
+    places = (centres - crop[:2]) * scale + corner
+    bounds = (*corner, corner[0] + size[0], corner[1] + size[1])
+    return square, covering(places, (reach[0], reach[1]), bounds)
 
 
 def crop_box(centres: npt.NDArray[np.float64], cell: tuple[float, float], size: Size) -> Box:
@@ -158,41 +171,54 @@ def crop_box(centres: npt.NDArray[np.float64], cell: tuple[float, float], size: 
     return x0, y0, x1, y1
 
 
-def spots(centres: npt.NDArray[np.float64], reach: tuple[float, float], size: Size) -> Image.Image:
-    """Draw a rounded square at each centre.
+def covering(
+    centres: npt.NDArray[np.float64], reach: tuple[float, float], bounds: tuple[int, int, int, int]
+) -> Marks:
+    """Cover cells by boxes; those that touch in a row share one.
 
     Args:
         centres: (n, 2) x and y, pixels.
-        reach: Half the width and half the height of a square, pixels.
-        size: Width and height of the result.
-
-    Returns:
-        Grey image: 255 within, 0 without, smooth in between.
+        reach: Half the width and half the height of a cell's mark, pixels.
+        bounds: x0 y0 x1 y1 that no box leaves.
     """
-    fine = Image.new("L", (size[0] * _FINE, size[1] * _FINE), 0)
-    pen = ImageDraw.Draw(fine)
-    for x, y in (centres * _FINE).tolist():
-        across, down = reach[0] * _FINE, reach[1] * _FINE
-        corners = (x - across, y - down, x + across, y + down)
-        pen.rounded_rectangle(corners, radius=0.55 * min(across, down), fill=255)
-    return fine.resize(size, Image.Resampling.BOX)
+    low = np.maximum(np.rint(centres - reach), bounds[:2]).astype(int)
+    high = np.minimum(np.rint(centres + reach), bounds[2:]).astype(int)
+    boxes = sorted({(y0, y1, x0, x1) for (x0, y0), (x1, y1) in zip(low, high, strict=True)})
+    rows: list[tuple[int, int, int, int]] = []
+    for y0, y1, x0, x1 in boxes:
+        if rows and rows[-1][:2] == (y0, y1) and x0 <= rows[-1][3]:
+            rows[-1] = (y0, y1, rows[-1][2], x1)
+        else:
+            rows.append((y0, y1, x0, x1))
+    return tuple((int(x0), int(y0), int(x1), int(y1)) for y0, y1, x0, x1 in rows)
 
 
-def lighted(view: Image.Image, lit: Image.Image) -> Image.Image:
-    """Keep an image where the mask is lit, outlined; grey and dim the rest.
+def lighted(plain: Image.Image, marks: Marks) -> Image.Image:
+    """Keep an image where it is marked, outlined; grey and dim the rest.
 
     Args:
-        view: RGB.
-        lit: Grey image of the same size, 255 = lit.
+        plain: RGB.
+        marks: Where it is lit.
     """
-    dim = ImageEnhance.Brightness(ImageEnhance.Color(view).enhance(_GREY)).enhance(_DIM)
-    result = Image.composite(view, dim, lit)
-    width = max(1, math.ceil(min(view.size) / 160))
+    lit = _mask(marks, plain.size)
+    dim = ImageEnhance.Brightness(ImageEnhance.Color(plain).enhance(GREY)).enhance(DIM)
+    result = Image.composite(plain, dim, lit)
+    width = max(1, math.ceil(min(plain.size) / 160))
     outer = _grown(lit, 2 * width)
     line = ImageChops.subtract(_grown(lit, width), lit)
     result.paste((0, 0, 0), mask=ImageChops.subtract(outer, lit).point(lambda value: value // 2))
-    result.paste(_LIGHT, mask=line)
+    result.paste(OUTLINE, mask=line)
     return result
+
+
+def _mask(marks: Marks, size: Size) -> Image.Image:
+    """Return a grey image: 255 within the marks, 0 without, smooth in between."""
+    fine = Image.new("L", (size[0] * _FINE, size[1] * _FINE), 0)
+    pen = ImageDraw.Draw(fine)
+    for x0, y0, x1, y1 in marks:
+        corners = (x0 * _FINE, y0 * _FINE, x1 * _FINE - 1, y1 * _FINE - 1)
+        pen.rounded_rectangle(corners, radius=CORNER * min(size) * _FINE, fill=255)
+    return fine.resize(size, Image.Resampling.BOX)
 
 
 def _grown(mask: Image.Image, pixels: int) -> Image.Image:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import shutil
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -88,6 +90,9 @@ class World:
         write_clusters(run, classes)
 
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
 MakeWorld = Callable[..., World]
 
 
@@ -99,7 +104,7 @@ def make_world(tmp_path: Path) -> MakeWorld:
     return make
 
 
-def _two_clusters(images: int = 3) -> list[tuple[int, str, int, int, float]]:
+def two_clusters(images: int = 3) -> list[tuple[int, str, int, int, float]]:
     """Cluster 1 in the left column of the grid, cluster 2 in the right one."""
     return [
         (number, f"image{place}", row, col, 1.0 - place / 100)
@@ -109,14 +114,14 @@ def _two_clusters(images: int = 3) -> list[tuple[int, str, int, int, float]]:
     ]
 
 
-@pytest.fixture
-def two_clusters() -> Callable[..., list[tuple[int, str, int, int, float]]]:
-    return _two_clusters
+@pytest.fixture(name="two_clusters")
+def _two_clusters() -> Callable[..., list[tuple[int, str, int, int, float]]]:
+    return two_clusters
 
 
 @pytest.fixture
 def world(make_world: MakeWorld) -> World:
-    return make_world({"cat": _two_clusters(), "dog": _two_clusters()})
+    return make_world({"cat": two_clusters(), "dog": two_clusters()})
 
 
 @pytest.fixture
@@ -129,4 +134,19 @@ def shared(make_world: MakeWorld) -> World:
     """Three classes; group 1 holds the clusters in the left column, group 2 those in the right."""
     names = ("cat", "dog", "cow")
     groups = {(name, number): number for name in names for number in (1, 2)}
-    return make_world({name: _two_clusters() for name in names}, groups=groups)
+    return make_world({name: two_clusters() for name in names}, groups=groups)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests; each opens contexts of its own in it."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("RAYPIPE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium: set RAYPIPE_CHROMIUM to one, or put chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

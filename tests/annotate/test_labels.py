@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,30 +12,17 @@ from raypipe.annotate import labels
 from raypipe.errors import InputError, LabelError
 from raypipe.storage.run import Run
 from raypipe.tables import LABELS
-
-KEYS = [("cat", 1), ("cat", 2), ("dog", 1), ("dog", 2)]
-
-
-def sheet(run: Run, answers: dict[tuple[str, int], str]) -> bytes:
-    memberships = labels.clusters_of(run).memberships
-    lines = [f"{key[0]},{key[1]},{verdict},{memberships[key]}" for key, verdict in answers.items()]
-    return "\n".join(["class,cluster,verdict,membership", *lines]).encode()
-
-
-def give(
-    run: Run, answers: dict[tuple[str, int], str], who: str = "ann", *, partial: bool = False
-) -> labels.Ingested:
-    return labels.ingest(
-        run, sheet(run, answers), source="labels.csv", annotator=who, allow_partial=partial
-    )
-
-
-def add(run: Run, *verdicts: str, who: str = "ann", partial: bool = False) -> labels.Ingested:
-    return give(run, dict(zip(KEYS, verdicts, strict=True)), who, partial=partial)
-
-
-def files(run: Run) -> list[str]:
-    return run.step("labels").names()
+from tests.annotate.answering import (
+    KEYS,
+    add,
+    answer,
+    files,
+    give,
+    renumber,
+    sheet,
+    split,
+    withdraw,
+)
 
 
 def test_template_lists_the_clusters_of_the_run(run: Run) -> None:
@@ -122,28 +111,12 @@ def test_partial_answers_leave_what_stands(run: Run) -> None:
     assert labels.answers(run).num_rows == 5  # bob answered one cluster and was given no other
 
 
-def split(world, name: str, number: int, into: int) -> None:
-    """Move the lower half of a cluster's regions to a new cluster."""
-    world.regions[name] = [
-        (into if own == number and row == 3 else own, image, row, col, typicality)
-        for own, image, row, col, typicality in world.regions[name]
-    ]
-    world.write_clusters(Run.at(str(world.folder / "run")))
-
-
-def renumber(world, name: str, numbers: dict[int, int]) -> None:
-    world.regions[name] = [(numbers[row[0]], *row[1:]) for row in world.regions[name]]
-    world.write_clusters(Run.at(str(world.folder / "run")))
-
-
 def test_splitting_a_cluster_leaves_the_others_answers(run: Run, world) -> None:
     before = sheet(run, dict(zip(KEYS, ("o", "d", "o", "d"), strict=True)))
     add(run, "o", "d", "o", "d")
-    fingerprint = labels.labels_fingerprint(run)
     split(world, "dog", 1, 3)
     cats = {("cat", 1): "object", ("cat", 2): "distractor"}
     assert labels.verdicts(run) == {**cats, ("dog", 2): "distractor"}
-    assert labels.labels_fingerprint(run) != fingerprint
     cat, dog = labels.status(run).classes
     assert (cat.answered, cat.object, cat.distractor, cat.stale, cat.missing) == (2, 1, 1, 0, ())
     assert (dog.answered, dog.distractor, dog.stale, dog.missing) == (1, 1, 1, (1, 3))
@@ -188,7 +161,7 @@ def test_answers_of_an_older_raypipe_are_stale(run: Run) -> None:
     rows = place.read_table().rename_columns({"membership": "clustering"})
     place.write_table(rows.set_column(6, "clustering", [["0123456789abcdef"] * 4]))
     assert labels.verdicts(run) == {}
-    assert [item.stale for item in labels.status(run).classes] == [2, 2]
+    assert [item.stale for item in labels.status(run).classes] == [1, 1]
     add(run, "o", "d", "u", "o")
     assert len(labels.verdicts(run)) == 4
 
@@ -245,13 +218,6 @@ def test_a_group_without_an_answer_leaves_its_clusters_without(shared) -> None:
     assert [item.settled for item in status.classes if item.name != "*"] == [2, 1, 1]
 
 
-def answer(run: Run, key: tuple[str, int], verdict: str = "object", who: str = "ann") -> dict:
-    return {
-        "class": key[0], "cluster": key[1], "verdict": verdict, "annotator": who, "seconds": None,
-        "note": "", "membership": labels.clusters_of(run).memberships[key],
-    }  # fmt: skip
-
-
 def test_a_group_of_other_clusters_has_to_be_answered_anew(shared) -> None:
     run = shared.run()
     give(run, {**GROUPS, ("cow", 2): "o"})
@@ -270,12 +236,44 @@ def test_status_counts_labels_of_classes_that_are_gone(run: Run, world) -> None:
     assert (status.questions, status.answered, status.unknown) == (2, 2, 2)
 
 
-def test_the_fingerprint_follows_the_verdicts_alone(run: Run) -> None:
-    assert labels.labels_fingerprint(run) == ""
-    assert labels.verdicts(run) == {}
+def test_a_withdrawn_answer_counts_for_nothing(run: Run) -> None:
     add(run, "o", "d", "u", "o")
-    before = labels.labels_fingerprint(run)
-    add(run, "o", "d", "u", "o", who="bob")
-    assert labels.labels_fingerprint(run) == before
-    add(run, "d", "d", "u", "o")
-    assert labels.labels_fingerprint(run) != before
+    assert withdraw(run, ("cat", 1))
+    assert ("cat", 1) not in labels.verdicts(run)
+    cat = labels.status(run).classes[0]
+    assert (cat.object, cat.missing, cat.stale) == (0, (1,), 0)
+    assert labels.answers(run).num_rows == 3
+    assert withdraw(run, ("cat", 1)) == ""
+    assert withdraw(run, ("cat", 2), "bob") == ""  # there is nothing to take back
+    assert labels.verdicts(run)["cat", 2] == "distractor"
+    add(run, "o", "d", "u", "o")
+    assert labels.verdicts(run)["cat", 1] == "object"
+
+
+def test_a_withdrawn_answer_leaves_the_other_annotators(run: Run) -> None:
+    add(run, "o", "d", "u", "o")
+    add(run, "d", "d", "u", "o", who="bob")
+    withdraw(run, ("cat", 1))
+    assert labels.verdicts(run)["cat", 1] == "distractor"
+
+
+def test_a_withdrawn_answer_is_not_stale(run: Run, world) -> None:
+    add(run, "o", "d", "o", "d")
+    withdraw(run, ("dog", 1))
+    split(world, "dog", 1, 3)
+    assert labels.status(run).classes[1].stale == 0
+
+
+def test_answers_say_when_they_were_recorded(run: Run) -> None:
+    before = datetime.now(UTC) - timedelta(milliseconds=1)
+    add(run, "o", "d", "u", "o")
+    assert all(before <= row["at"] <= datetime.now(UTC) for row in labels.history(run))
+
+
+def test_files_without_a_time_are_read(run: Run) -> None:
+    add(run, "o", "d", "u", "o")
+    place = run.step("labels") / files(run)[0]
+    place.write_table(place.read_table().drop_columns(["at"]))
+    assert len(labels.verdicts(run)) == 4
+    assert {row["at"] for row in labels.history(run)} == {None}
+    assert add(run, "o", "d", "u", "o").file == ""

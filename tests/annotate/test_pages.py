@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 
@@ -9,15 +10,23 @@ import numpy as np
 from markupsafe import escape
 from PIL import Image
 
+from raypipe.annotate.asking import Asking
 from raypipe.annotate.facts import ClassFacts, ClusterFacts, Member
 from raypipe.annotate.labels import ClassStatus
-from raypipe.annotate.pages import class_page, index_page
-from raypipe.annotate.sheets import SHARED_QUESTION, contact_sheet, percent
+from raypipe.annotate.pages import class_page, index_page, outline_path
+from raypipe.annotate.sheets import contact_sheet, percent
 from raypipe.annotate.spectrum import spectrum
 from raypipe.annotate.tiles import Tile
 
 EVIL = "<script>alert(1)</script>\"'"
-TILE = Tile(Image.new("RGB", (48, 48), (200, 30, 30)), EVIL, borderline=True)
+TILE = Tile(Image.new("RGB", (48, 48), (200, 30, 30)), ((0, 0, 48, 48),), EVIL, borderline=True)
+ASKING = Asking("run1", {("dog", 1): 0.4, ("cat", 1): 0.3, ("cat", 2): 0.9, (EVIL, 1): 0.1})
+
+
+def block(page: str) -> dict:
+    """Return what the page gives its script."""
+    (content,) = re.findall(r'<script type="application/json" id="raypipe">(.*?)</script>', page)
+    return json.loads(content)
 
 
 def facts(name: str = "cat", clusters: int = 2) -> ClassFacts:
@@ -40,32 +49,35 @@ def state(name: str, *verdicts: str | None) -> ClassStatus:
 
 
 def test_a_class_name_is_text() -> None:
-    page = class_page(facts(EVIL), [[TILE], [TILE]], 48)
-    assert "<script" not in page
+    page = class_page(facts(EVIL), [[TILE], [TILE]], 48, ASKING)
+    assert page.count("<script") == 2  # the data and the page's own
     assert "&lt;script&gt;alert(1)&lt;/script&gt;" in page
-    index = index_page([(facts(EVIL), state(EVIL, None, None))], {EVIL})
-    assert index.count("<script") == 1  # its own
+    assert block(page)["class"] == EVIL
+    index = index_page([(facts(EVIL), state(EVIL, None, None))], {EVIL}, ASKING)
+    assert index.count("<script") == 2
+    assert block(index)["classes"][0]["class"] == EVIL
     assert "&lt;script&gt;" in index
 
 
 def test_a_page_needs_nothing_but_itself() -> None:
-    page = class_page(facts(), [[TILE, TILE], [TILE]], 48)
-    sources = re.findall(r'src="([^"]*)"', page)
+    page = class_page(facts(), [[TILE, TILE], [TILE]], 48, ASKING)
+    sources = re.findall(r'(?:src|<image href)="([^"]*)"', page)
     assert len(sources) == 4  # three tiles and the spectrum
     assert all(source.startswith("data:image/") for source in sources)
-    assert "http" not in page
+    assert "://" not in page
 
 
 def test_a_page_says_how_to_answer() -> None:
-    page = class_page(facts(), [[TILE], []], 48)
-    for text in ("raypipe labels template &gt; labels.csv", "raypipe labels ingest labels.csv",
-                 ">abcd2</code>", "Cluster 2", "None of its images can be read"):  # fmt: skip
+    page = class_page(facts(), [[TILE], []], 48, ASKING)
+    for text in ("raypipe labels ingest answers.csv --answered-only", "raypipe annotate",
+                 ">abcd2</code>", "Cluster 2", "None of its images can be read",
+                 "Is what is lit the cat itself?"):  # fmt: skip
         assert text in page
 
 
 def test_the_index_tells_what_is_answered_and_links_by_file_name() -> None:
     open_, done = state("a%b/c", None, None), state("dog", "object", "distractor")
-    page = index_page([(facts("a%b/c"), open_), (facts("dog"), done)], {"dog"})
+    page = index_page([(facts("a%b/c"), open_), (facts("dog"), done)], {"dog"}, ASKING)
     assert 'href="a%2525b%252Fc.html"' in page  # the file is a%25b%2Fc.html
     assert page.count("<img") == 1
     assert "not answered" in page
@@ -75,14 +87,14 @@ def test_the_index_tells_what_is_answered_and_links_by_file_name() -> None:
 
 def test_the_page_of_groups_names_each_tiles_class() -> None:
     named = replace(TILE, caption=EVIL, borderline=False)
-    page = class_page(groups(), [[named]], 48)
-    assert SHARED_QUESTION in page
+    page = class_page(groups(), [[named]], 48, ASKING)
+    assert "Is what is lit the very object that its tile names?" in page
     assert "50 regions of 2 classes, 1 cluster" in page
     assert "from 2 classes</span>" in page
     assert '<a href="train.html#cluster-2">train 2</a>' in page
     assert f"<b>{escape(EVIL)}</b>" in page
-    assert "<script" not in page
-    assert ">borderline<" not in page
+    assert page.count("<script") == 2
+    assert "<i>borderline</i></li>" not in page
     plain = contact_sheet(groups(), [[TILE]], 12, 48)
     captioned = contact_sheet(groups(), [[replace(TILE, caption="a" * 100)]], 12, 48)
     assert captioned.size == plain.size
@@ -91,19 +103,22 @@ def test_the_page_of_groups_names_each_tiles_class() -> None:
 
 def test_a_class_in_groups_says_where_it_is_asked_about() -> None:
     item = replace(facts("boat"), clusters=(replace(facts().clusters[0], group=7),))
-    page = class_page(item, [[TILE]], 48)
+    page = class_page(item, [[TILE]], 48, replace(ASKING, groups={7: "eeee7"}))
+    assert block(page)["questions"] == [{
+        "class": "boat", "cluster": 1, "membership": "abcd1", "gain": None,
+        "group": {"class": "*", "cluster": 7, "membership": "eeee7"},
+    }]  # fmt: skip
     assert '<a href="%252A.html#cluster-7">cluster 7 of all classes</a>' in page
     assert "add a line of its own" in page
-    assert "add a line of its own" not in class_page(facts("boat"), [[TILE], []], 48)
+    assert "add a line of its own" not in class_page(facts("boat"), [[TILE], []], 48, ASKING)
 
 
 def test_the_index_counts_questions_not_clusters_of_groups() -> None:
     boat = ClassStatus("boat", 2, 0, 1, 1, 0, 0, 0, ())
-    page = index_page([(groups(), state("*", "object")), (facts("boat"), boat)], {"boat"})
-    assert "1 class · 1 question · 1 answered" in page
+    page = index_page([(groups(), state("*", "object")), (facts("boat"), boat)], {"boat"}, ASKING)
+    assert "1 class · 1 question · 1 answered in the run" in page
     assert "2 of 2 answered" in page
-    assert "not answered" not in page
-    assert SHARED_QUESTION in page
+    assert ">not answered<" not in page
 
 
 def test_the_sheet_grows_with_clusters_and_shows_tiles() -> None:
@@ -130,3 +145,18 @@ def test_percent() -> None:
         "1 %",
         "100 %",
     ]
+
+
+def test_pages_follow_each_other_by_the_best_question() -> None:
+    assert ASKING.classes == ("cat", "dog", EVIL)
+    data = [ASKING.page_data(facts(name)) for name in ("cat", "dog", EVIL)]
+    assert [item["next"] for item in data] == ["dog.html", data[2]["page"], None]
+    assert [question["gain"] for question in data[0]["questions"]] == [0.3, 0.9]
+    items = [(facts(name), state(name, None)) for name in ("ant", EVIL, "dog", "cat")]
+    assert [item.name for item, _ in ASKING.ranked(items)] == ["cat", "dog", EVIL, "ant"]
+    page = index_page(items, {}, ASKING)
+    assert 'id="start" href="cat.html"' in page
+
+
+def test_marks_become_a_path_within_its_stroke() -> None:
+    assert outline_path(((10, 20, 30, 50), (0, 0, 3, 40)), 2) == ("M12 22h16v26h-16zM2 2h0v36h0z")

@@ -150,7 +150,7 @@ def test_clusters_of_a_group_may_be_answered_themselves() -> None:
         ("cat", 2, "distractor", "cccc"),
         ("dog", 1, "object", "bbbb"),
     ]
-    filled = parse(HEADER + "cat,2,d,cccc\n", GROUPED, source="x", allow_partial=True)
+    filled = parse(HEADER + "cat,2,d,cccc\n", GROUPED, source="x", missing="unsure")
     assert filled["class"].to_pylist() == ["*", "cat", "dog"]
     assert filled["verdict"].to_pylist() == ["unsure", "distractor", "unsure"]
 
@@ -172,20 +172,20 @@ def test_missing_clusters_are_refused_or_unsure() -> None:
     message = refusal(text)
     assert "line 3: no verdict on cluster 2 of 'cat'" in message
     assert "no line about cluster 1 of 'dog'" in message
-    filled = verdicts(text, allow_partial=True)
+    filled = verdicts(text, missing="unsure")
     assert filled == [("cat", 1, "object"), ("cat", 2, "unsure"), ("dog", 1, "unsure")]
-    kept = verdicts(text, allow_partial=True, answered={("dog", 1)})
+    kept = verdicts(text, missing="unsure", answered={("dog", 1)})
     assert kept == [("cat", 1, "object"), ("cat", 2, "unsure")]
 
 
 def test_filled_answers_bear_the_name_of_the_files_annotator() -> None:
     text = "class,cluster,verdict,membership,annotator\ncat,1,object,aaaa,ann\n"
-    table = parse(text, CLUSTERS, source="x", allow_partial=True)
+    table = parse(text, CLUSTERS, source="x", missing="unsure")
     assert table["annotator"].to_pylist() == ["ann"] * 3
 
 
 def test_allow_partial_still_refuses_bad_lines() -> None:
-    assert "unknown class" in refusal(HEADER + "cow,1,o,aaaa\n", allow_partial=True)
+    assert "unknown class" in refusal(HEADER + "cow,1,o,aaaa\n", missing="unsure")
 
 
 @pytest.mark.parametrize(
@@ -243,11 +243,16 @@ CELL = st.sampled_from(WORDS) | st.text(max_size=5)
 LINES = st.lists(st.lists(CELL, max_size=6).map(",".join), max_size=8).map("\n".join)
 
 
-@given(st.text() | LINES | LINES.map(lambda text: HEADER + text), st.booleans())
-def test_nothing_but_a_label_error_comes_out(text: str, partial: bool) -> None:
+@given(
+    st.text() | LINES | LINES.map(lambda text: HEADER + text),
+    st.sampled_from(["refused", "unsure", "open"]),
+)
+def test_nothing_but_a_label_error_comes_out(text: str, missing: str) -> None:
     try:
-        table = parse(text, CLUSTERS, source="x", allow_partial=partial)
+        table = parse(text, CLUSTERS, source="x", missing=missing)
     except LabelError:
+        return
+    if missing == "open":
         return
     assert set(zip(*table.select(["class", "cluster"]).to_pydict().values(), strict=True)) == set(
         CLUSTERS.memberships

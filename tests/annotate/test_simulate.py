@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from raypipe.annotate import labels
-from raypipe.annotate.simulate import judged, simulate, turned
+from raypipe.annotate.simulate import given, judged, simulate
 from raypipe.config import SimulateConfig
 from raypipe.errors import InputError
+from raypipe.tables import LABELS
 
 CONFIG = SimulateConfig()
 
@@ -130,16 +131,46 @@ def test_judged(shares: list[float], expected: list[str]) -> None:
     assert judged(np.array(shares), 0.3) == expected
 
 
+RIGHT_ANSWERS = ["object", "distractor"] * 1000
+
+
+def differing(one: list[str], other: list[str]) -> float:
+    return float(np.mean([a != b for a, b in zip(one, other, strict=True)]))
+
+
 def test_errors_turn_answers_round_at_the_rate() -> None:
-    given = ["object", "distractor"] * 1000
     config = SimulateConfig(error_rate=0.2)
-    wrong = [a != b for a, b in zip(given, turned(given, "cat", config), strict=True)]
-    assert 0.16 < np.mean(wrong) < 0.24
-    assert turned(given, "cat", config) == turned(given, "cat", config)
-    assert turned(given, "cat", config) != turned(given, "dog", config)
-    assert turned(given, "cat", config) != turned(
-        given, "cat", SimulateConfig(error_rate=0.2, seed=1)
-    )
-    assert turned(["unsure", "object"], "cat", SimulateConfig(error_rate=1.0)) == [
+    answers_ = given(RIGHT_ANSWERS, "cat", config)
+    assert 0.16 < differing(RIGHT_ANSWERS, answers_) < 0.24
+    assert given(RIGHT_ANSWERS, "cat", config) == answers_
+    assert given(RIGHT_ANSWERS, "dog", config) != answers_
+    assert given(RIGHT_ANSWERS, "cat", SimulateConfig(error_rate=0.2, seed=1)) != answers_
+    assert given(["unsure", "object"], "cat", SimulateConfig(error_rate=1.0)) == [
         "unsure", "distractor",
     ]  # fmt: skip
+
+
+def test_doubts_come_at_their_rate_beside_the_errors() -> None:
+    config = SimulateConfig(unsure_rate=0.2, error_rate=0.5)
+    answers_ = given(RIGHT_ANSWERS, "cat", config)
+    assert 0.16 < np.mean([answer == "unsure" for answer in answers_]) < 0.24
+    plain = given(RIGHT_ANSWERS, "cat", SimulateConfig(error_rate=0.5))
+    sure = [(a, b) for a, b in zip(answers_, plain, strict=True) if a != "unsure"]
+    assert all(a == b for a, b in sure), "doubts change no other answer"
+
+
+def test_annotators_who_err_agree_as_people_do() -> None:
+    config = SimulateConfig(error_rate=0.05, annotators=2)
+    one, two = (given(RIGHT_ANSWERS, "cat", config, at) for at in range(2))
+    assert 1 - differing(one, two) == pytest.approx(0.905, abs=0.02)
+    assert one == given(RIGHT_ANSWERS, "cat", SimulateConfig(error_rate=0.05))
+
+
+def test_several_annotators_answer_under_their_names(make_world, two_clusters) -> None:
+    boxes = [("image0", "cat", *LEFT)]
+    run = make_world({"cat": two_clusters()}, boxes=boxes).run()
+    rows = simulate(run, SimulateConfig(annotators=3)).to_pylist()
+    assert {row["annotator"] for row in rows} == {"simulated-1", "simulated-2", "simulated-3"}
+    assert len(rows) == 6
+    labels.record(run, LABELS.build(rows))
+    assert labels.verdicts(run) == {("cat", 1): "object", ("cat", 2): "distractor"}

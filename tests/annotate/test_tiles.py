@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from raypipe.annotate.frames import Frame, Regions
-from raypipe.annotate.tiles import crop_box, load, tile, tiles
+from raypipe.annotate.tiles import covering, crop_box, cut, lighted, load, tiles
 from raypipe.storage.blob import range_uri
 
 WHITE = Image.new("RGB", (80, 60), "white")
@@ -65,12 +65,20 @@ def test_load_turns_images_upright(tmp_path) -> None:
 def test_cells_are_lit_and_the_rest_is_dim() -> None:
     # All of the 80 × 60 image is shown: 160 × 120 in the middle of the tile.
     cells = np.array([[0, 0], [5, 7], [3, 4]], dtype=np.int32)
-    drawn = np.asarray(tile(WHITE, cells, (8, 6), 160))
+    plain, marks = cut(WHITE, cells, (8, 6), 160)
+    drawn = np.asarray(lighted(plain, marks))
     assert drawn.shape == (160, 160, 3)
     assert drawn[20 + 70, 90].tolist() == [255, 255, 255]  # centre of row 3, column 4
     assert drawn[20 + 110, 150].tolist() == [255, 255, 255]
     assert drawn[20 + 30, 90].max() < 160
     assert drawn[5, 80].max() < 40  # beside the image
+    assert np.asarray(plain)[20:140].min() == 255  # nothing is drawn on it
+
+
+def test_marks_of_a_row_are_one_and_stay_inside() -> None:
+    centres = np.array([[5.0, 5.0], [15.0, 5.0], [45.0, 5.0], [5.0, 25.0]])
+    marks = covering(centres, (7.5, 7.5), (0, 0, 50, 40))
+    assert marks == ((0, 0, 22, 12), (38, 0, 50, 12), (0, 18, 12, 32))
 
 
 def test_one_cell_gets_context_and_stays_inside() -> None:

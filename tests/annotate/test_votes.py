@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from raypipe.annotate.csvfile import Clusters
 from raypipe.annotate.votes import current, majorities, resolved
+from raypipe.tables import LABELS
 
 VERDICTS = st.sampled_from(["object", "distractor", "unsure"])
 SHARED_KEYS = [("*", 1), ("*", 2), ("cat", 1), ("cat", 2), ("dog", 1), ("dog", 2)]
@@ -26,5 +27,5 @@ def test_verdicts_are_those_of_the_cluster_or_of_its_group(votes) -> None:
         return None if not given else given[0] if len(set(given)) == 1 else "unsure"
 
     expected = {key: majority(key) or majority(("*", key[1])) for key in groups}
-    found = resolved(clusters, majorities(current(clusters, log)))
+    found = resolved(clusters, majorities(current(clusters, LABELS.build(log))))
     assert found == {key: verdict for key, verdict in expected.items() if verdict}
