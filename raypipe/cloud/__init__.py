@@ -1,0 +1,1 @@
+"""What can be known of a cluster before it costs money: mistakes in its file, prices, hours."""
