@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from raypipe.config import EngineConfig
+from raypipe.engine.capacity import Capacity
 from raypipe.engine.engine import Engine
-from raypipe.errors import ClusterUnavailableError
+from raypipe.errors import ClusterUnavailableError, ConfigError
 
 
 @contextmanager
@@ -30,6 +31,7 @@ def connected(config: EngineConfig) -> Iterator[Engine]:
 
     Raises:
         ClusterUnavailableError: If the cluster does not answer.
+        ConfigError: If GPUs are asked for on this machine, which has none.
     """
     address = config.address or os.environ.get("RAY_ADDRESS", "") or _running_cluster()
     local = address in {"", "local"}
@@ -64,28 +66,41 @@ def connected(config: EngineConfig) -> Iterator[Engine]:
             "check the address and the token (RAY_AUTH_TOKEN), or pass --address local",
         ) from None
     try:
-        yield _engine(config)
+        yield _engine(config, local=local)
     finally:
         ray.shutdown()
         if folder is not None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _engine(config: EngineConfig) -> Engine:
-    """Describe the connected cluster, and quieten Ray Data's own output."""
-    import ray
+def _engine(config: EngineConfig, *, local: bool = False) -> Engine:
+    """Say where networks run, and set Ray Data up: quiet, and patient with a cluster's nodes.
+
+    Raises:
+        ConfigError: If GPUs are asked for and the cluster was started here, on a machine that has
+            none: they would never come.
+    """
     import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    resources: dict[str, float] = ray.cluster_resources()  # type: ignore[no-untyped-call] # Ray has none
-    nodes = ray.nodes()  # type: ignore[no-untyped-call] # likewise
-    memory = max((int(node["Resources"].get("memory", 0)) for node in nodes), default=0)
-    return Engine(
-        float(resources.get("CPU", 1.0)), float(resources.get("GPU", 0.0)), memory, config
-    )
+    # Half an hour without a node is no error on spot capacity; `waiting` says what is missing.
+    context.execution_no_progress_timeout_s = -1
+    # An actor that does not come up on a node that is being taken away is replaced.
+    context.max_consecutive_actor_init_deaths = 3
+    # A pool grows when all its actors are busy: they are never given more than they work on.
+    context.autoscaling_config.actor_pool_util_upscaling_threshold = 1.0
+    # And gives an actor up when they have one shard in four: at two in four they are not idle yet.
+    context.autoscaling_config.actor_pool_util_downscaling_threshold = 0.25
+    gpus = Capacity.now().gpus
+    if config.device == "gpu" and local and not gpus:
+        raise ConfigError(
+            "engine.device = gpu: this machine has no GPU",
+            "use engine.device = cpu, or join a cluster that can start GPU nodes (--address)",
+        )
+    return Engine(config, config.device == "gpu" or (config.device == "auto" and gpus > 0))
 
 
 @contextmanager

@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pyarrow as pa
 
 from raypipe.config import EngineConfig
+from raypipe.engine.capacity import Capacity, Pool
+from raypipe.engine.waiting import telling
 from raypipe.engine.workers import Guarded, Reading, Row, ShardWorker
 from raypipe.errors import RaypipeError, from_json
-from raypipe.progress import tracking
+from raypipe.progress import say, tracking
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import slug
 
@@ -24,8 +27,8 @@ Item = TypeVar("Item")
 _READER_CPUS = 1.0
 """CPUs a reading task asks for: it decodes, a core's work."""
 
-_CALLS_ON_CPU, _CALLS_ON_GPU = 2, 4
-"""Shards an actor works on at a time: one is computed while others are read or committed."""
+_LOOK_AGAIN = 10.0
+"""Seconds without a finished task after which the cluster may have grown."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +37,7 @@ class Needs:
 
     Attributes:
         cpus: CPUs, and threads.
-        gpus: GPUs, where the cluster has any.
+        gpus: GPUs, where networks run on them.
         memory: Bytes that it is expected to hold at its peak.
     """
 
@@ -56,33 +59,20 @@ class Failed:
 
 @dataclass(frozen=True)
 class Engine:
-    """A connected Ray cluster.
+    """A connected Ray cluster, which may grow and shrink.
 
     Attributes:
-        cpus: Logical CPUs of the cluster.
-        gpus: GPUs of the cluster.
-        memory: Bytes of the node that has the most for tasks.
         config: How wide to go.
+        on_gpu: Whether networks run on GPUs; that can be before the cluster has any.
     """
 
-    cpus: float
-    gpus: float
-    memory: int
     config: EngineConfig
-
-    @property
-    def on_gpu(self) -> bool:
-        """Whether networks run on GPUs."""
-        return self.gpus > 0 and self.config.gpus_per_actor > 0
+    on_gpu: bool
 
     @property
     def actors(self) -> int:
-        """Network actors that fit: one a GPU share, else one for so many CPUs."""
-        if self.config.actors:
-            return self.config.actors
-        if self.on_gpu:
-            return max(1, int(self.gpus / self.config.gpus_per_actor))
-        return max(1, int(self.cpus / self.config.cpus_per_actor))
+        """Network actors that fit the cluster as it is."""
+        return Capacity.now().actors(self.config, on_gpu=self.on_gpu)
 
     def shards(
         self,
@@ -114,17 +104,27 @@ class Engine:
         left = shards.filter(_named(shards, done, other=True))
         with tracking(what, sum(shards["images"].to_pylist()), "images") as tracker:
             tracker.skip(sum(shards.filter(_named(shards, done))["images"].to_pylist()))
-            for summary in self._stream(left, read, worker, context):
-                tracker.advance(int(summary["images"]))
+            with telling(what, tracker, on_gpu=self.on_gpu):
+                for summary in self._stream(what, left, read, worker, context):
+                    tracker.advance(int(summary["images"]))
         if not retry:
             return
         reread = replace(read, rejects=rejects)
-        with tracking(f"{what} rejects", rejects.count(), "images") as tracker:
-            for summary in self._stream(again, reread, worker, context):
+        what = f"{what} rejects"
+        with (
+            tracking(what, rejects.count(), "images") as tracker,
+            telling(what, tracker, on_gpu=self.on_gpu),
+        ):
+            for summary in self._stream(what, again, reread, worker, context):
                 tracker.advance(int(summary["images"]))
 
     def _stream(
-        self, shards: pa.Table, read: ReadShard, worker: type[ShardWorker], context: object
+        self,
+        what: str,
+        shards: pa.Table,
+        read: ReadShard,
+        worker: type[ShardWorker],
+        context: object,
     ) -> Iterator[Row]:
         """Yield the workers' summary rows as they come.
 
@@ -136,32 +136,34 @@ class Engine:
         import ray
         import ray.data
 
-        # 1. One block a shard, or Ray would hand all of a small table to one task.
-        rows: ray.data.Dataset = ray.data.from_arrow(
-            [shards.slice(at, 1) for at in range(shards.num_rows)]
+        # 1. One block a shard, or Ray would hand all of a small table to one task. (From a table it
+        #    would look at each block in a task that takes a CPU, and have nodes started for that.)
+        rows: ray.data.Dataset = ray.data.from_items(
+            shards.to_pylist(), override_num_blocks=shards.num_rows
         )
         # 2. Read and decode. For GPUs in tasks, on every CPU of the cluster; where CPUs compute,
         #    in the actor itself: pixels cross no border, and no task has to wait for a CPU that
         #    the actors hold (Ray Data would wait for ever without an error).
         if self.on_gpu:
             rows = rows.map(Reading(read), num_cpus=_READER_CPUS)
-        # 3. The network: actors, a whole shard a call.
+        # 3. The network: actors, a whole shard a call. They come and go with the cluster.
+        capacity = Capacity.now()
         threads = 1 if self.on_gpu else self.config.cpus_per_actor
-        size = min(self.actors, shards.num_rows)
-        calls = _CALLS_ON_GPU if self.on_gpu else _CALLS_ON_CPU
-        if shards.num_rows < 2 * calls * size:
-            calls = 1  # the actor that is up first would take what the others could do
+        fitting = capacity.actors(self.config, on_gpu=self.on_gpu)
+        pool = Pool.of(self.config, fitting, shards.num_rows, on_gpu=self.on_gpu)
+        say(f"{what}: {pool.words(fitting, on_gpu=self.on_gpu)}")
         summaries = rows.map(
             cast("Callable[[Row], Row]", Guarded),  # Ray builds classes itself; its type lacks it
             fn_constructor_args=(worker, context, None if self.on_gpu else read, threads),
             compute=ray.data.ActorPoolStrategy(
-                size=size,
-                max_tasks_in_flight_per_actor=calls,
-                max_concurrent_calls_per_actor=calls,
+                min_size=pool.least,
+                max_size=pool.most,
+                max_tasks_in_flight_per_actor=pool.calls,
+                max_concurrent_calls_per_actor=pool.calls,
                 enable_true_multi_threading=True,
             ),
             num_gpus=self.config.gpus_per_actor if self.on_gpu else 0,
-            num_cpus=0 if self.on_gpu else min(threads, self.cpus),
+            num_cpus=0 if self.on_gpu else min(threads, capacity.cpus or threads),
         )
         # 4. Only summaries come back.
         with _unwrapped():
@@ -179,6 +181,8 @@ class Engine:
         isolated: bool = False,
     ) -> Iterator[tuple[Item, Any]]:
         """Call a function on each item in Ray tasks, at most two a CPU in flight.
+
+        As many tasks wait as run: that is what an autoscaler starts nodes for.
 
         Args:
             function: Called as `function(item, *shared)` in a task; returns something small.
@@ -198,20 +202,22 @@ class Engine:
 
         remote = ray.remote(function)
         common = [ray.put(argument) for argument in shared]
-        window = max(2, int(2 * self.cpus))
+        left = iter(items)
         waiting: dict[Any, Item] = {}
         with _unwrapped():
-            for item in items:
-                need = needs(item) if needs else Needs()
-                options = remote.options(
-                    num_cpus=min(need.cpus, max(self.cpus, 1.0)),
-                    num_gpus=need.gpus if self.gpus else 0,
-                    memory=min(need.memory, self.memory) or None,
-                )
-                waiting[options.remote(item, *common)] = item
-                if len(waiting) >= window:
-                    yield from _collect(waiting, isolated=isolated)
-            while waiting:
+            while True:
+                capacity = Capacity.now()
+                window = max(2, int(2 * capacity.cpus))
+                for item in islice(left, max(0, window - len(waiting))):
+                    need = needs(item) if needs else Needs()
+                    options = remote.options(
+                        num_cpus=min(need.cpus, max(capacity.cpus, 1.0)),
+                        num_gpus=need.gpus if self.on_gpu else 0,
+                        memory=min(need.memory, capacity.memory) or None,
+                    )
+                    waiting[options.remote(item, *common)] = item
+                if not waiting:
+                    return
                 yield from _collect(waiting, isolated=isolated)
 
 
@@ -222,10 +228,12 @@ def _named(shards: pa.Table, slugs: set[str], *, other: bool = False) -> pa.Arra
 
 
 def _collect(waiting: dict[Any, Item], *, isolated: bool) -> Iterable[tuple[Item, Any]]:
-    """Wait for the next task and return its item and result."""
+    """Wait for the next task and return its item and result; nothing if it takes long."""
     import ray
 
-    ready, _ = ray.wait(list(waiting), num_returns=1)
+    ready, _ = ray.wait(list(waiting), num_returns=1, timeout=_LOOK_AGAIN)
+    if not ready:
+        return []
     item = waiting.pop(ready[0])
     if not isolated:
         return [(item, ray.get(ready[0]))]

@@ -6,7 +6,6 @@ forked from a server that has imported everything, because imports take longer t
 
 from __future__ import annotations
 
-import hashlib
 import json
 import multiprocessing
 import os
@@ -16,21 +15,18 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
-import numpy as np
 import psutil
-import pyarrow as pa
 import pytest
-from PIL import Image
 from ray.cluster_utils import Cluster
 
 from raypipe.cli import main
 from raypipe.storage.location import Location
 from tests import s3
 from tests.conftest import RunCli
+from tests.e2e.listed import Place, command, draw, rows
 
 pytestmark = pytest.mark.faults
 
@@ -68,6 +64,8 @@ def start() -> Start:
             target=drive, args=([str(word) for word in words], dict(os.environ), str(log))
         )
         process.start()
+        while process.is_alive() and os.getpgid(process.pid) != process.pid:
+            time.sleep(0.01)  # it can be killed as a group from here on
         return process
 
     return begin
@@ -105,41 +103,11 @@ def workers(cluster: Cluster) -> list[psutil.Process]:
     return [child for child in below if child.cmdline()[:1][0].startswith("ray::MapWorker")]
 
 
-@dataclass(frozen=True)
-class Place:
-    """Where images and runs lie, on disk or in a bucket.
-
-    Attributes:
-        root: Path or URI.
-        images: The list of images.
-    """
-
-    root: str
-    images: str
-
-    def at(self, path: str) -> Location:
-        return Location.of(self.root) / "run" / path
-
-    def done(self) -> int:
-        """Return how many shards are committed."""
-        return len(self.at("extract/maps").names())
-
-
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Images of two classes, one of them broken, each listed many times under other names."""
     root = tmp_path_factory.mktemp("images")
-    generator = np.random.default_rng(0)
-    for number in range(FILES):
-        pixels = generator.integers(0, 255, (6, 8, 3), dtype=np.uint8)
-        Image.fromarray(pixels).resize((80, 64)).save(root / f"{number}.png")
-    (root / "7.png").write_bytes((root / "7.png").read_bytes()[:60])
-    lines = ["uri,class,image_id"] + [
-        f"{number}.png,{('boat', 'car')[number % 2]},{number}-{again}"
-        for number in range(FILES)
-        for again in range(REPEATS)
-    ]
-    (root / "list.csv").write_text("\n".join(lines))
+    draw(root, FILES, REPEATS)
     return root
 
 
@@ -156,46 +124,14 @@ def place(request, folder: Path, tmp_path_factory) -> Iterator[Place]:
             yield Place(store.uri(store.bucket()), store.uri(f"{images}/list.csv"))
 
 
-def command(place: Place, weights: Path, address: str) -> list[object]:
-    return [
-        "extract", "--dataset", "manifest", "--root", place.images, "--architecture", "toynet",
-        "--weights", weights, "--run", Location.of(place.root) / "run",
-        "--address", address, "--set", f"dataset.shard_size={SHARD}",
-        "--set", "extract.dimensions=0",
-    ]  # fmt: skip
-
-
-# -- rows -----------------------------------------------------------------------------------------
-
-KEYS = {
-    "maps": ["image_id", "class"],
-    "regions": ["image_id", "class", "background", "row", "col"],
-    "rejects": ["image_id"],
-}
-
-
-def rows(place: Place) -> dict[str, tuple[int, str]]:
-    """Return number and hash of each table's rows; fails if a row stands twice."""
-    found = {}
-    for kind, keys in KEYS.items():
-        parts = place.at(f"extract/{kind}")
-        assert not [name for name in parts.names() if not name.endswith(".parquet")], "left over"
-        table = pa.concat_tables([(parts / name).read_table() for name in parts.names()])
-        table = table.sort_by([(key, "ascending") for key in keys])
-        own = list(zip(*(table[key].to_pylist() for key in keys), strict=True))
-        assert len(set(own)) == len(own), f"a row of {kind} stands twice"
-        if kind == "rejects":
-            table = table.drop_columns(["uri", "detail"])  # they name the place
-        digest = hashlib.sha256(repr(table.to_pylist()).encode()).hexdigest()
-        found[kind] = (len(own), digest)
-    return found
+# -- kills ----------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def undisturbed(start, cluster, weights, folder, tmp_path_factory) -> dict[str, tuple[int, str]]:
     place = Place(str(tmp_path_factory.mktemp("undisturbed")), str(folder / "list.csv"))
     log = tmp_path_factory.mktemp("log") / "log"
-    running = start(*command(place, weights, cluster.address), log=log)
+    running = start(*command(place, weights, SHARD, cluster.address), log=log)
     running.join(DEADLINE)
     assert running.exitcode == 0, log.read_text()
     found = rows(place)
@@ -240,7 +176,7 @@ def test_five_dead_drivers_and_three_dead_workers(
 ) -> None:
     draw = random.Random(3)
     log = tmp_path / "log"
-    words = command(place, weights, cluster.address)
+    words = command(place, weights, SHARD, cluster.address)
     moments = sorted(draw.sample(range(1, SHARDS * 3 // 4), 8))
     for moment in moments[:5]:
         # Workers of the last driver may have gone on for a moment: each driver gets its own.
@@ -270,7 +206,7 @@ def test_a_node_that_is_lost_in_the_middle(
     place = Place(str(tmp_path), str(folder / "list.csv"))
     node = cluster.add_node(num_cpus=1)
     log = tmp_path / "log"
-    running = start(*command(place, weights, cluster.address), log=log)
+    running = start(*command(place, weights, SHARD, cluster.address), log=log)
     raylet = psutil.Process(node.all_processes["raylet"][0].process.pid)
     wait_until(lambda: place.done() >= SHARDS // 4, running, log)
     assert any("MapWorker" in child.cmdline()[0] for child in raylet.children(recursive=True))
@@ -289,7 +225,7 @@ def test_with_gpus_tasks_decode_and_the_rows_are_the_same(
     place = Place(str(tmp_path), str(folder / "list.csv"))
     node = cluster.add_node(num_cpus=1, num_gpus=1)
     log = tmp_path / "log"
-    running = start(*command(place, weights, cluster.address), log=log)
+    running = start(*command(place, weights, SHARD, cluster.address), log=log)
     seen: set[str] = set()
     while running.is_alive():
         below = psutil.Process(node.all_processes["raylet"][0].process.pid).children(recursive=True)
