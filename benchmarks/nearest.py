@@ -81,8 +81,28 @@ def nearest(split: Split, matching: Matching) -> dict[str, Nearest]:
     return result
 
 
+def nearest_of(
+    split: Split, name: str, matching: Matching, voting: npt.NDArray[np.bool_]
+) -> Nearest:
+    """Return the nearest references of a class's cells among those that vote; not kept.
+
+    Args:
+        split: What `val_split` or `folds` returned.
+        name: The class.
+        matching: As `nearest` has it.
+        voting: (n,) which of its foreground regions vote; its bank always does.
+    """
+    cells = [np.argwhere(pair.plain > FLOOR) for pair in split.pairs_of(name)]
+    found = _nearest(split, name, cells, matching, voting)
+    return Nearest(cells, np.split(found, np.cumsum([len(one) for one in cells])[:-1]))
+
+
 def _nearest(
-    split: Split, name: str, cells: list[npt.NDArray[np.intp]], matching: Matching
+    split: Split,
+    name: str,
+    cells: list[npt.NDArray[np.intp]],
+    matching: Matching,
+    voting: npt.NDArray[np.bool_] | None = None,
 ) -> npt.NDArray[np.uint16]:
     """Return (n, k) places of the nearest references of a class's cells, pair after pair.
 
@@ -93,6 +113,8 @@ def _nearest(
     references = torch.from_numpy(np.concatenate([own.features, own.bank]) - centre)
     generator = np.random.default_rng(matching.seed)
     allowed = sampled(len(own.features), matching.references, generator)
+    if voting is not None:
+        allowed = allowed[voting[allowed]]
     if matching.bank:
         rest = sampled(len(own.bank), matching.references, generator)
         allowed = np.concatenate([allowed, len(own.features) + rest])

@@ -15,9 +15,10 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from benchmarks.planted import planted, unit
+from raypipe.columns import matrix_column
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import Manifest, Plan, Run
-from raypipe.tables import MAPS, PROJECTION, REGIONS, REJECTS, matrix_column
+from raypipe.tables import MAPS, PROJECTION, REGIONS, REJECTS
 
 GRID = 14
 """Cells across and down a map: a ResNet's at 224 px."""

@@ -19,6 +19,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,7 +40,7 @@ from raypipe.refine.suppress import refined
 
 __all__ = [
     "Matching", "Nearest", "Regions", "Scores", "Split", "clustered", "evaluate", "folds",
-    "merged", "nearest", "plain", "prepare", "val_split",
+    "merged", "nearest", "plain", "prepare", "refined_maps", "scored", "val_split",
 ]  # fmt: skip
 
 Numbers = npt.NDArray[np.int32]
@@ -138,24 +140,45 @@ def evaluate(
     for name, own in split.regions.items():
         if not objects[name].any():
             continue  # nothing to refine with: the plain maps stay
-        is_object = np.concatenate([objects[name], np.zeros(len(own.bank), bool)])
-        for pair, cells, found in zip(
-            split.pairs_of(name), close[name].cells, close[name].found, strict=True
-        ):
-            share = np.zeros(pair.plain.shape, np.float32)
-            share[tuple(cells.T)] = is_object[found[:, : refine.neighbors]].mean(axis=1)
-            grid = refined(pair.plain, share, rule, refine)
-            if grid.any():
-                grids[id(pair)] = np.asarray(grid / grid.max(), dtype=np.float32)
+        votes = np.concatenate([objects[name], np.zeros(len(own.bank), bool)])
+        pairs = split.pairs_of(name)
+        maps = refined_maps(pairs, close[name], votes, rule, refine)
+        grids |= {id(pair): grid for pair, grid in zip(pairs, maps, strict=True)}
     shares = {name: float(own.mean()) for name, own in objects.items()}
     maps = [grids.get(id(pair), pair.plain) for pair in split.pairs]
-    return _scored(split.pairs, maps, refine.threshold, questions, shares)
+    return scored(split.pairs, maps, refine.threshold, questions, shares)
+
+
+def refined_maps(
+    pairs: Sequence[Pair],
+    close: Nearest,
+    votes: npt.NDArray[Any],
+    rule: Rule = "classify",
+    refine: RefineConfig | None = None,
+) -> list[Floats]:
+    """Refine the maps of one class's pairs, as the product does.
+
+    Args:
+        pairs: Of one class.
+        close: The nearest references of their cells.
+        votes: (n,) of its regions, then of its bank: 1 = object, 0 = not.
+        rule: What to do with the votes.
+        refine: Votes, floor, threshold and exponent.
+    """
+    refine, maps = refine or RefineConfig(), []
+    for pair, cells, found in zip(pairs, close.cells, close.found, strict=True):
+        share = np.zeros(pair.plain.shape, np.float32)
+        share[tuple(cells.T)] = votes[found[:, : refine.neighbors]].mean(axis=1)
+        grid = refined(pair.plain, share, rule, refine)
+        lost = not grid.any()
+        maps.append(pair.plain if lost else np.asarray(grid / grid.max(), dtype=np.float32))
+    return maps
 
 
 def plain(split: Split) -> Scores:
     """Evaluate the maps as they are."""
     maps = [pair.plain for pair in split.pairs]
-    return _scored(split.pairs, maps, RefineConfig().threshold, {}, {})
+    return scored(split.pairs, maps, RefineConfig().threshold, {}, {})
 
 
 def merged(scores: Sequence[Scores]) -> Scores:
@@ -214,14 +237,14 @@ def _verdicts(numbers: Numbers, on_class: Doubles, simulate: SimulateConfig) -> 
     }
 
 
-def _scored(
+def scored(
     pairs: Sequence[Pair],
     maps: Sequence[Floats],
     threshold: float,
-    questions: Mapping[str, float],
-    objects: Mapping[str, float],
+    questions: Mapping[str, float] = MappingProxyType({}),
+    objects: Mapping[str, float] = MappingProxyType({}),
 ) -> Scores:
-    """Compare maps with the truth, as the evaluate step does."""
+    """Compare the maps of pairs with the truth, as the evaluate step does."""
     box_ious, ious = [], []
     with threadpool_limits(1):  # products are small: on a busy machine threads would wait
         for pair, grid in zip(pairs, maps, strict=True):

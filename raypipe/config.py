@@ -121,7 +121,6 @@ class ClusterConfig(Section):
         {}, description="number of clusters, by class; by `*`: of groups"
     )
     splits: tuple[str, ...] = Field((), description="clusters to split further, as boat/2")
-    parts: PositiveInt = Field(6, description="scope all: clusters of a class before grouping")
     clear_gap: Share = Field(0.1, description="an eigengap this large says the number of clusters")
     budget: PositiveInt = Field(3, description="clusters where no gap is clear, at most")
     structure: Share = Field(0.9, description="one cluster where the second eigenvalue is below")
@@ -131,7 +130,7 @@ class ClusterConfig(Section):
         description="without a clear gap, clusters are asked about together whose shares with the "
         "background differ by less, in units of the class's",
     )
-    min_share: Share = Field(0.02, description="smaller clusters join the nearest larger one")
+    min_share: Share = Field(0.015, description="smaller clusters join the nearest larger one")
     references: PositiveInt = Field(
         2000, description="regions of a class that cells are compared with, and as many of its bank"
     )
@@ -150,7 +149,14 @@ class SimulateConfig(Section):
 
     enabled: bool = Field(False, description="`raypipe run` lets it answer instead of a person")
     min_share: Share = Field(0.3, description="object: this share of regions lies on the class")
-    error_rate: Share = Field(0.0, description="share of answers turned round")
+    error_rate: Share = Field(
+        0.0,
+        description="share of answers turned round; 0.05 for two annotators to agree as people do",
+    )
+    unsure_rate: Share = Field(0.0, description="share of answers that are unsure instead")
+    annotators: PositiveInt = Field(
+        1, description="how many answer, each with errors of its own, as simulated-1, -2, …"
+    )
     seed: int = Field(0, description="seed of the errors")
 
 
@@ -160,6 +166,11 @@ class RefineConfig(Section):
     rules: tuple[Rule, ...] = Field(("classify",), min_length=1, description="classify, filter")
     neighbors: PositiveInt = Field(50, description="nearest regions that vote on a cell")
     gamma: float = Field(0.6, gt=0, description="classify: exponent of the plain map")
+    unanswered: Literal["skip", "guess"] = Field(
+        "skip",
+        description="clusters that nobody answered: skip = they have no vote, guess = they vote by "
+        "what their share with the background says, also in classes without any answer",
+    )
     floor: Share = Field(0.05, description="classify: cells at or below stay zero")
     threshold: Share = Field(0.2, description="filter: foreground cells; boxes: share of the peak")
     all_components: bool = Field(False, description="write a box for every component")
@@ -187,11 +198,22 @@ class EngineConfig(Section):
 
     address: str = Field("", description="Ray cluster to join; empty = a running one, else local")
     cpus: int = Field(0, ge=0, description="logical CPUs of a local cluster; 0 = all")
-    actors: int = Field(0, ge=0, description="network actors; 0 = what the cluster holds")
-    gpus_per_actor: float = Field(1.0, ge=0, description="GPUs an actor takes where there are any")
-    cpus_per_actor: PositiveInt = Field(
-        1, description="CPUs, and threads, of an actor where there is no GPU"
+    device: Literal["auto", "gpu", "cpu"] = Field(
+        "auto",
+        description="of the networks; gpu = wait for GPUs where there are none yet, "
+        "auto = on GPUs if the cluster has any when the command starts",
     )
+    min_actors: int = Field(
+        0,
+        ge=0,
+        description="network actors to ask an autoscaler for from the start, as far as there are "
+        "shards for them; 0 = those that fit the cluster as it is",
+    )
+    max_actors: int = Field(
+        0, ge=0, description="network actors to grow to, at most; 0 = as the cluster grows"
+    )
+    gpus_per_actor: float = Field(1.0, gt=0, description="GPUs an actor takes on GPUs")
+    cpus_per_actor: PositiveInt = Field(1, description="CPUs, and threads, of an actor on CPUs")
     batch_size: int = Field(
         0, ge=0, description="images a forward pass; 0 = what suits the device and the input size"
     )

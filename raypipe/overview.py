@@ -126,7 +126,7 @@ def _refine_hint(run: Run) -> str:
 
     if labels.verdicts(run):
         return f"raypipe refine --run {run}"
-    return f"raypipe labels template --run {run} > labels.csv"
+    return f"raypipe annotate --run {run}"
 
 
 def _plans(pipeline: Pipeline) -> list[tuple[str, Callable[[], Plan]]]:

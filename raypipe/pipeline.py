@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
@@ -18,6 +18,10 @@ from raypipe.progress import interrupted, say
 from raypipe.resolve import located, remember
 from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, slug
+
+if TYPE_CHECKING:
+    from raypipe.annotate.labels import Status
+    from raypipe.annotate.serve import Site
 
 
 class Pipeline:
@@ -120,6 +124,29 @@ class Pipeline:
             lambda: flow.execute(self.run, self.settings, self.engine),
         )
 
+    def annotate(self, host: str, port: int, opened: Callable[[Site], None]) -> Status:
+        """Draw the sheets unless they are, and serve them until Ctrl-C or SIGTERM.
+
+        Args:
+            host: Address to listen on.
+            port: 0 takes any that is free.
+            opened: Told once the server has its port.
+
+        Returns:
+            How far the run is answered then.
+        """
+        from raypipe.annotate import flow, labels, serve
+
+        self.sheets()
+        self._stack.close()  # people take their time: a Ray cluster shall not wait for them
+        self._engine = None
+        site = serve.site(self.run, host=host, port=port)
+        opened(site)
+        site.serve()
+        labels.compact(self.run)
+        flow.write_index(self.run)
+        return labels.status(self.run)
+
     def refine(self) -> Manifest:
         """Refine the target images."""
         from raypipe.refine import flow
@@ -205,9 +232,9 @@ class Pipeline:
         if answers.answered < answers.questions:
             say(
                 f"{answers.questions - answers.answered} questions are open. "
-                f"Look at {self.run.step('sheets')}/index.html, then:\n"
-                f"  raypipe labels template --run {self.run} > labels.csv   (fill in verdict)\n"
-                f"  raypipe labels ingest labels.csv --run {self.run}\n"
+                f"Answer them with\n  raypipe annotate --run {self.run}\n"
+                f"or on the pages in {self.run.step('sheets')}, whose CSV you bring in with\n"
+                f"  raypipe labels ingest answers.csv --answered-only --run {self.run}\n"
                 "and the same command goes on."
             )
             return False
@@ -281,16 +308,16 @@ class Pipeline:
         """Return the verdict on each cluster that was answered, itself or with its group.
 
         Raises:
-            InputError: If there is none yet.
+            InputError: If there is none yet, and none shall be guessed.
         """
         from raypipe.annotate import labels
 
         self.run.require("cluster")
         verdicts = labels.verdicts(self.run)
-        if not verdicts:
+        if not verdicts and self.settings.refine.unanswered != "guess":
             raise InputError(
                 f"{self.run}: no labels yet",
-                f"look at the sheets, then `raypipe labels template --run {self.run}` and ingest",
+                f"answer with `raypipe annotate --run {self.run}`, or ingest a CSV",
             )
         return verdicts
 

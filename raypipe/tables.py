@@ -10,10 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from raypipe.errors import InputError
 
@@ -84,43 +81,9 @@ class Table:
             ) from error
 
 
-def list_column(arrays: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> pa.ListArray:
-    """Return one list a row from one array a row, without a Python object a number.
-
-    Args:
-        arrays: n arrays of any shape, flattened row-major.
-        dtype: NumPy type of the values.
-    """
-    offsets = np.concatenate([[0], np.cumsum([array.size for array in arrays])])
-    flat = [np.ascontiguousarray(array, dtype=dtype).ravel() for array in arrays]
-    values = np.concatenate(flat) if flat else np.empty(0, dtype)
-    return pa.ListArray.from_arrays(pa.array(offsets, pa.int32()), pa.array(values))
-
-
-def matrix_column(rows: npt.NDArray[Any], dtype: type[np.generic]) -> pa.ListArray:
-    """Return one list a row of an (n, d) array."""
-    offsets = np.arange(rows.shape[0] + 1, dtype=np.int32) * np.int32(rows.shape[1])
-    values = np.ascontiguousarray(rows, dtype=dtype).ravel()
-    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(values))
-
-
-def matrix(column: pa.ChunkedArray) -> npt.NDArray[Any]:
-    """Return a column of equally long lists as an (n, d) array; (0, 0) for no rows.
-
-    Raises:
-        ValueError: If the lists differ in length.
-    """
-    if len(column) == 0:
-        return np.empty((0, 0), dtype=np.float32)
-    lengths = pc.unique(pc.list_value_length(column)).to_pylist()
-    if len(lengths) != 1:
-        raise ValueError(f"lists of different lengths: {sorted(lengths, key=str)}")
-    values = np.concatenate([chunk.flatten().to_numpy() for chunk in column.chunks])
-    return values.reshape(len(column), lengths[0])
-
-
 _VECTOR = pa.list_(pa.float32())
 _HALVES = pa.list_(pa.float16())
+_TIME = pa.timestamp("ms", tz="UTC")
 _CELL = pa.struct([("image_id", pa.string()), ("row", pa.int32()), ("col", pa.int32())])
 _BOX = pa.struct([(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")])
 _GRID = (
@@ -336,16 +299,17 @@ SPECTRA = Table(
 
 LABELS = Table(
     "labels",
-    "labels/<ingest>.parquet",
-    "one answer of one annotator",
+    "labels/<number>-<digits>.parquet",
+    "one answer of one annotator, or that it is taken back",
     (
         column("class", pa.string(), "class"),
         column("cluster", pa.int32(), "cluster number"),
-        column("verdict", pa.string(), "object, distractor or unsure"),
+        column("verdict", pa.string(), "object, distractor, unsure; withdrawn: answer taken back"),
         column("annotator", pa.string(), "who answered"),
         column("seconds", pa.float32(), "time the answer took", nullable=True),
         column("note", pa.string(), "free text"),
         column("membership", pa.string(), "fingerprint of the cluster that was shown"),
+        column("at", _TIME, "when it was recorded; null in old files", nullable=True),
     ),
 )
 
@@ -362,6 +326,11 @@ DETECTIONS = Table(
         column("boxes", pa.list_(_BOX), "boxes, largest component first; pixels, end exclusive"),
         column("score", pa.float32(), "the network's image-level score of the class"),
         column("fallback", pa.bool_(), "true: nothing to refine with, the map is the plain one"),
+        column(
+            "guessed",
+            pa.float32(),
+            "share of the class's regions whose votes nobody answered: guessed, 0..1",
+        ),
     ),
 )
 

@@ -15,10 +15,11 @@ import pytest
 from benchmarks import classes, driver
 from benchmarks.driver import Drive, Sample, assignments_hash
 from benchmarks.planted_run import Spec, plan, planned, write_run
+from raypipe.columns import matrix
 from raypipe.storage.parts import Parts
 from raypipe.storage.regions import read_regions, region_files
 from raypipe.storage.run import Run
-from raypipe.tables import ASSIGNMENTS, MAPS, PROJECTION, REGIONS, matrix
+from raypipe.tables import ASSIGNMENTS, MAPS, PROJECTION, REGIONS
 
 SPEC = Spec(classes=40, regions=120, bank=60, dims=16, shard=8)
 

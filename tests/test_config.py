@@ -152,8 +152,8 @@ def test_every_setting_is_described_and_its_default_valid() -> None:
 def test_the_identity_is_what_json_can_hold() -> None:
     assert config.DatasetConfig(only=("b", "a")).identity()["only"] == ["b", "a"]
     assert config.RefineConfig().identity() == {
-        "rules": ["classify"], "neighbors": 50, "gamma": 0.6, "floor": 0.05, "threshold": 0.2,
-        "all_components": False,
+        "rules": ["classify"], "neighbors": 50, "gamma": 0.6, "unanswered": "skip",
+        "floor": 0.05, "threshold": 0.2, "all_components": False,
     }  # fmt: skip
 
 

@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from raypipe.columns import list_column, matrix
 from raypipe.errors import InputError
 from raypipe.storage.location import Location
-from raypipe.tables import ALL, MAPS, REGIONS, REJECTS, list_column, matrix
+from raypipe.tables import ALL, MAPS, REGIONS, REJECTS
 
 
 def test_every_table_and_column_is_described() -> None:

@@ -8,7 +8,9 @@ import typer
 
 from raypipe import __version__
 from raypipe.cli import (
+    annotate,
     cluster,
+    cluster_check,
     demo,
     evaluate,
     extract,
@@ -50,7 +52,7 @@ def root(
     del version
 
 
-_START, _STEPS, _WHOLE = "Start", "Steps", "Whole runs"
+_START, _STEPS, _WHOLE, _CLOUD = "Start", "Steps", "Whole runs", "Clusters"
 
 for _command, _panel, _example in (
     (demo.demo, _START, "raypipe demo"),
@@ -59,11 +61,13 @@ for _command, _panel, _example in (
     (extract.extract, _STEPS, "raypipe extract --dataset ilsvrc --root s3://bucket/imagenet"),
     (cluster.cluster, _STEPS, "raypipe cluster --max-clusters 3"),
     (sheets.sheets, _STEPS, "raypipe sheets --run runs/ilsvrc"),
+    (annotate.annotate, _STEPS, "raypipe annotate --run runs/ilsvrc"),
     (refine.refine, _STEPS, "raypipe refine --images new_photos --classes boat"),
     (evaluate.evaluate, _STEPS, "raypipe evaluate --split val"),
     (run.run, _WHOLE, "raypipe run jobs/voc2012.toml"),
     (retry.retry, _WHOLE, "raypipe retry --run runs/ilsvrc"),
     (status.status, _WHOLE, "raypipe status --run runs/voc"),
+    (cluster_check.cluster_check, _CLOUD, "raypipe cluster-check cluster.yaml --images 1300000"),
 ):
     app.command(epilog=f"Example: `{_example}`", rich_help_panel=_panel)(_command)
 app.add_typer(labels.app, name="labels", rich_help_panel=_STEPS)

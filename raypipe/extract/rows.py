@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raypipe.columns import matrix_column
 from raypipe.extract.regions import RegionSample
 from raypipe.localizers.shard import LocalizedImage, map_columns
-from raypipe.tables import MAPS, REGIONS, matrix_column
+from raypipe.tables import MAPS, REGIONS
 
 
 def map_table(items: Sequence[LocalizedImage]) -> pa.Table:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raypipe.columns import list_column, matrix
 from raypipe.config import Settings
 from raypipe.datasets.base import ClassRecord
 from raypipe.datasets.index import read_classes
@@ -23,7 +24,7 @@ from raypipe.progress import say, tracking
 from raypipe.storage.commit import Output, ShardCommit
 from raypipe.storage.images import ShardReader, read_images, read_shards
 from raypipe.storage.run import Manifest, Plan, Run
-from raypipe.tables import EMBEDDINGS, HEAD, REJECTS, list_column, matrix
+from raypipe.tables import EMBEDDINGS, HEAD, REJECTS
 
 STEP = "fit"
 

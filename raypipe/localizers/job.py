@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from raypipe import plugins
+from raypipe.columns import matrix
 from raypipe.config import LocalizerConfig
 from raypipe.datasets.base import ClassRecord
 from raypipe.localizers.base import Head, Localizer
 from raypipe.storage.location import Location
 from raypipe.storage.run import Run
-from raypipe.tables import HEAD, matrix
+from raypipe.tables import HEAD
 
 
 @dataclass(frozen=True)

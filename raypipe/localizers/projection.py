@@ -14,8 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from raypipe.columns import list_column, matrix
 from raypipe.storage.run import Run
-from raypipe.tables import PROJECTION, list_column, matrix
+from raypipe.tables import PROJECTION
 
 
 def random_directions(size: int, dimensions: int, seed: int) -> npt.NDArray[np.float32]:

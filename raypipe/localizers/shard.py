@@ -12,12 +12,12 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from raypipe.columns import list_column
 from raypipe.loading.shard import DecodedShard, Reject, ShardImage
 from raypipe.localizers.base import Localizer
 from raypipe.localizers.job import LocalizerJob
 from raypipe.localizers.network import default_batch
 from raypipe.maps import Floats, normalised
-from raypipe.tables import list_column
 
 Cells = npt.NDArray[np.intp]
 

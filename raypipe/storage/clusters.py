@@ -12,10 +12,11 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raypipe.columns import matrix
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Manifest, Plan, Run
-from raypipe.tables import ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, Table, matrix
+from raypipe.tables import ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, Table
 
 STEP = "cluster"
 

@@ -11,11 +11,12 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe.columns import matrix
 from raypipe.storage.ahead import in_order
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
-from raypipe.tables import MAPS, REGIONS, matrix
+from raypipe.tables import MAPS, REGIONS
 
 
 @dataclass(frozen=True)

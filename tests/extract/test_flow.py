@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 import torch
 
+from raypipe.columns import matrix
 from raypipe.config import ExtractConfig
 from raypipe.extract.flow import OUTPUTS, ExtractContext, ExtractShard
 from raypipe.localizers.projection import Projection, projection_table, random_directions
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import MAPS, PROJECTION, REGIONS, matrix
+from raypipe.tables import MAPS, PROJECTION, REGIONS
 from tests.drawn import noise_shard, toynet_job
 
 LABELS = (("class1",), ("class2", "class1"), (), ("class2",), ("class1",))

@@ -6,12 +6,13 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raypipe.columns import matrix
 from raypipe.config import ExtractConfig
 from raypipe.extract.regions import quota, regions_of, sample
 from raypipe.extract.rows import map_table, region_table
 from raypipe.loading.shard import ShardImage
 from raypipe.localizers.shard import LocalizedImage
-from raypipe.tables import MAPS, REGIONS, matrix
+from raypipe.tables import MAPS, REGIONS
 
 
 @given(st.integers(1, 300), st.integers(0, 5000))

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from raypipe.columns import matrix
 from raypipe.fit.flow import OUTPUTS, EmbedContext, EmbedShard
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import Plan, Run
-from raypipe.tables import EMBEDDINGS, matrix
+from raypipe.tables import EMBEDDINGS
 from tests.drawn import noise_shard, toynet_job
 
 
