@@ -226,9 +226,9 @@ _DRAWN: dict[str, Row] = {
 _USUAL = {"scope": "class", "order": "gain", "unanswered": "guess", "wrong": 0.0, "annotators": 1}
 
 
-def _of(rows: list[Row], **other: Any) -> list[Row]:  # noqa: ANN401 -- values of a row
-    """Return the rows of one setting."""
-    wanted = (_USUAL | other).items()
+def _of(rows: list[Row], other: Row | None = None) -> list[Row]:
+    """Return the rows of one setting: the usual one, but for what is given."""
+    wanted = (_USUAL | (other or {})).items()
     return [one for one in rows if all(one[key] == value for key, value in wanted)]
 
 
@@ -242,7 +242,7 @@ def plot(rows: list[Row], place: Path) -> None:
     for line, shown in zip(panels, (names[:4], [names[0], *names[4:]]), strict=True):
         for axes, column, title in zip(line, ("iou", "corloc"), ("IoU", "CorLoc"), strict=True):
             for name in shown:
-                own = _of(rows, **_DRAWN[name])
+                own = _of(rows, _DRAWN[name])
                 if not own:
                     continue
                 last = min(len(one["answers"]) for one in own)

@@ -274,7 +274,7 @@ REFERENCES = Table(
     (
         column("class", pa.string(), "class that was clustered"),
         column("cluster", pa.int32(), "cluster number; 0 = a cell of the background bank"),
-        column("feature", _HALVES, "(k,) feature, centred on the class mean, L2 norm 1"),
+        column("feature", _HALVES, "(k,) feature minus the class's centre, L2 norm 1"),
     ),
 )
 
@@ -293,7 +293,7 @@ SPECTRA = Table(
         column("solver", pa.string(), "eigensolver of the largest component: dense, filtered, …"),
         column("recall", pa.float32(), "share of true neighbours in the graph, on a sample"),
         column("regions", pa.int64(), "regions that were clustered"),
-        column("centre", _VECTOR, "(d,) mean feature that was subtracted"),
+        column("centre", _VECTOR, "(d,) feature that was subtracted: the middle of the class"),
     ),
 )
 

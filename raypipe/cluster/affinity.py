@@ -40,7 +40,7 @@ class Neighbors:
 
 
 def centred(features: Floats, centre: Floats) -> Floats:
-    """Subtract the class mean and scale to length 1: what the classes share says nothing.
+    """Subtract a centre and scale to length 1: what all regions share says nothing.
 
     Args:
         features: (n, d) float32.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -83,16 +84,17 @@ def cluster(
             "extract again with --fresh, with --set localizer.precision=float32",
         )
     mean = features.mean(axis=0, dtype=np.float64).astype(np.float32)
-    found = cluster_around(mean, features, config, bank=bank, clusters=clusters, gpu=gpu)
+    around = partial(
+        cluster_around, features=features, config=config, bank=bank, clusters=clusters, gpu=gpu
+    )
+    found = around(mean)
     sizes = np.bincount(found.clusters)[1:]
     if sizes[0] <= _UNBALANCED * sizes[-1]:
         return found
     # The mean lies inside a cluster that is much larger than the rest: seen from there it has no
     # direction. The middle of the clusters tells them apart.
     middle = np.stack([features[found.clusters == n + 1].mean(axis=0) for n in range(len(sizes))])
-    return cluster_around(
-        middle.mean(axis=0), features, config, bank=bank, clusters=clusters, gpu=gpu
-    )
+    return around(middle.mean(axis=0))
 
 
 def cluster_around(
