@@ -8,6 +8,7 @@ from typing import Any
 from raypipe import config, plugins
 from raypipe.config import DatasetConfig, S3Config, Settings
 from raypipe.errors import InputError
+from raypipe.progress import say
 from raypipe.storage import s3
 from raypipe.storage.location import Location
 from raypipe.storage.run import Run
@@ -44,7 +45,7 @@ def resolve(
     names_dataset = bool(file) or "name" in flags.get("dataset", {})
     place = first.run or _default_run(first, names_dataset=names_dataset)
     run = Run.at(_reached(place, first.s3), partial=partial)
-    return run, _all_reached(config.load(file, flags, saved(run)))
+    return run, _all_reached(config.load(file, flags, _current(run, first)))
 
 
 def _reached(uri: str, options: S3Config) -> str:
@@ -80,6 +81,17 @@ def saved(run: Run) -> dict[str, Any]:
             f"{place}: not JSON ({error})", "delete it and name the flags again"
         ) from None
     return found
+
+
+def _current(run: Run, settings: Settings) -> dict[str, Any]:
+    """Return what a run remembers without the settings that this version has no more."""
+    kept = saved(run)
+    for name, section in kept.items():
+        known = type(getattr(settings, name)).model_fields
+        for gone in sorted(section.keys() - known.keys()):
+            say(f"{run}: remembers {name}.{gone}, which is no setting any more; left out")
+            del section[gone]
+    return kept
 
 
 def _default_run(settings: Settings, *, names_dataset: bool) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -69,6 +70,14 @@ def test_damaged_settings_are_named(tmp_path) -> None:
     (tmp_path / "run" / "settings.json").write_text("{")
     with pytest.raises(InputError, match=r"settings\.json: not JSON"):
         pipeline(tmp_path)
+
+
+def test_a_setting_that_is_none_any_more_is_left_out_and_said(tmp_path, capsys) -> None:
+    (tmp_path / "run").mkdir()
+    kept = {"cluster": {"parts": 6, "budget": 4}}
+    (tmp_path / "run" / "settings.json").write_text(json.dumps(kept))
+    assert pipeline(tmp_path).settings.cluster.budget == 4
+    assert "cluster.parts, which is no setting any more" in capsys.readouterr().err
 
 
 def test_a_run_remembers_what_worked_and_flags_win(tmp_path) -> None:
