@@ -21,7 +21,7 @@ from rich.console import Console
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.data import ROOT, require_data_root, state_dict
-from raypipe.evaluate.report import summary_table
+from raypipe.evaluate.summary import summary_table
 from raypipe.pipeline import Pipeline
 from raypipe.resolve import resolve
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from scipy import ndimage
 
 Floats = npt.NDArray[np.float32]
-Boxes = npt.NDArray[np.float64]
+Doubles = npt.NDArray[np.float64]
+Boxes = Doubles
 
 
 def normalised(scores: Floats) -> Floats:

@@ -344,11 +344,13 @@ METRICS = Table(
         column("rule", pa.string(), "plain, classify or filter"),
         column("box_iou", pa.float32(), "best IoU of the first box with a true box", nullable=True),
         column(
-            "threshold_ious",
-            _HALVES,
-            "best IoU of the largest component's box at each threshold of the grid",
+            "box_hits",
+            pa.binary(78),
+            "bits, 13 bytes a curve of 100 thresholds: the largest contour's box (V1) reaches IoU "
+            "0.3, 0.5, 0.7, then any contour's (V2)",
             nullable=True,
         ),
+        column("peak_inside", pa.bool_(), "the map peaks inside the object", nullable=True),
         column("iou", pa.float32(), "pixel IoU with the class's mask, void ignored", nullable=True),
         column("precision", pa.float32(), "pixel precision, void ignored", nullable=True),
         column("recall", pa.float32(), "pixel recall, void ignored", nullable=True),
@@ -356,8 +358,21 @@ METRICS = Table(
     ),
 )
 
+PIXELS = Table(
+    "pixels",
+    "evaluate/<set>/pixels/*.parquet",
+    "scores of a class's maps inside and outside its masks, added up over a shard, for PxAP",
+    (
+        column("class", pa.string(), "class"),
+        column("rule", pa.string(), "plain, classify or filter"),
+        column("inside", pa.list_(pa.int64()), "(102,) pixels of the class a bin, ascending"),
+        column("outside", pa.list_(pa.int64()), "(102,) other pixels a bin, void left out"),
+    ),
+)
+
 ALL = (
     IMAGES, SHARDS, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, PROJECTION, REJECTS,
     ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, LABELS, DETECTIONS, METRICS,
+    PIXELS,
 )  # fmt: skip
 """Every table, in the order of the pipeline; the reference page is generated from it."""

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
 import subprocess
 import sys
 import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from benchmarks import data
 from raypipe.cli import main
 from tests.s3 import ELSEWHERE, ENVIRONMENT, Proxy, Store, proxied, serving
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 # Ray would write a token of its own into the home directory.
 os.environ.setdefault("RAY_AUTH_MODE", "token")
@@ -103,3 +108,18 @@ def proxy(s3: Store) -> Iterator[Proxy]:
     """A proxy in front of the S3 server, which can make trouble and counts requests."""
     with proxied(s3) as proxy:
         yield proxy
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """One browser for all tests; each opens contexts of its own in it."""
+    from playwright.sync_api import sync_playwright
+
+    names = ("chromium", "chromium-browser", "google-chrome")
+    found = os.environ.get("RAYPIPE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        pytest.skip("no Chromium: set RAYPIPE_CHROMIUM to one, or put chromium on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield browser
+        browser.close()

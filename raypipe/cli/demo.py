@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raypipe.cli import options
-from raypipe.progress import console, say
+from raypipe.progress import say, show
 
 
 def demo(
@@ -20,13 +20,13 @@ def demo(
 ) -> None:
     """Show the whole method at work on drawn scenes, in a minute or two, with no download."""
     from raypipe.demo import demonstrate
-    from raypipe.evaluate.report import summary_table
+    from raypipe.evaluate.summary import summary_table
 
     report = demonstrate(run, address=address, cpus=cpus, fresh=fresh)
     if as_json:
         typer.echo(json.dumps(report, indent=2))
     else:
-        console.print(summary_table(report))
+        show(summary_table(report))
     say(
         f"the failure and its repair:  {run}/demo.png\n"
         f"what a person would answer:  {run}/sheets/index.html\n"

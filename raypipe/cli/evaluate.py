@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raypipe.cli import options
-from raypipe.progress import console, say
+from raypipe.progress import say, show
 
 
 def evaluate(
@@ -26,7 +26,7 @@ def evaluate(
     as_json: options.Json = False,
 ) -> None:
     """Compare plain and refined detections with the truth; write report.html and report.json."""
-    from raypipe.evaluate.report import summary_table
+    from raypipe.evaluate.summary import summary_table
 
     sections = {"target": {"name": dataset, "root": root, "split": split}}
     with options.pipeline(
@@ -37,5 +37,5 @@ def evaluate(
         if as_json:
             typer.echo(json.dumps(report, indent=2))
         else:
-            console.print(summary_table(report))
+            show(summary_table(report))
         say(f"open {pipeline.run.step(manifest.step)}/report.html")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from raypipe.cli import options
-from raypipe.progress import console
+from raypipe.progress import show
 
 
 def run(
@@ -26,6 +26,6 @@ def run(
         if as_json:
             typer.echo(json.dumps(report or {"complete": ended}, indent=2))
         elif report:
-            from raypipe.evaluate.report import summary_table
+            from raypipe.evaluate.summary import summary_table
 
-            console.print(summary_table(report))
+            show(summary_table(report))

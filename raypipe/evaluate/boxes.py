@@ -1,42 +1,40 @@
-"""Box metrics of one map or one set: CorLoc at a fixed threshold, and MaxBoxAcc. Plain NumPy.
+"""Hits of one map's boxes: CorLoc at a fixed threshold, and the curves of MaxBoxAcc. Plain NumPy.
 
 *CorLoc* asks whether the box that a detection names fits (IoU of at least 0.5 with any true box).
 *MaxBoxAcc* (Choe et al., CVPR 2020) frees the comparison from the choice of a threshold: boxes are
 made at every threshold of a grid, and the one threshold that serves the whole set best counts. To
 take the best threshold of each image instead is a common mistake, and overstates the result.
 
-Letters of shapes: H, W pixels of the image; T thresholds; n images; C classes.
+Letters of shapes: T thresholds; n images.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
-from raypipe.evaluate.means import Doubles, class_means, overall
-from raypipe.maps import Floats, box_ious, component_boxes
+from raypipe.evaluate.contours import (
+    SIDE,
+    THRESHOLDS,
+    eight_bits,
+    iou_curves,
+    scaled_truth,
+    stretched,
+)
+from raypipe.maps import Doubles, Floats, box_ious, upsampled
 
-THRESHOLDS: Doubles = np.arange(100) / 100
-"""(T,) shares of a map's maximum, 0.00 to 0.99; the grid of `metrics.threshold_ious`."""
+BOUNDS = (0.3, 0.5, 0.7)
+"""IoUs that MaxBoxAccV2 averages over; V1 is at 0.5."""
 
-_STEPS_OF_HALF = 2048  # float16 holds every multiple of 1 / 2048 in 0..1 exactly
+CURVES = 2 * len(BOUNDS)
+"""Curves of a row: V1 at each bound, then V2 at each."""
 
+_BYTES = -(-len(THRESHOLDS) // 8)
+NO_HITS = bytes(CURVES * _BYTES)
+"""What a detection that is not there has in place of `box_hits`."""
 
-@dataclass(frozen=True)
-class MaxBoxAcc:
-    """The best box accuracy that one threshold reaches on a whole set.
-
-    Attributes:
-        threshold: That threshold, a share of each map's maximum; the lowest of equally good ones.
-        overall: Mean over classes at that threshold.
-        per_class: (C,) share of each class's images at that threshold, NaN for no images.
-    """
-
-    threshold: float
-    overall: float
-    per_class: Doubles
+Bits = npt.NDArray[np.uint8]
 
 
 def best_iou(boxes: Doubles, truth: Doubles) -> float | None:
@@ -54,78 +52,67 @@ def best_iou(boxes: Doubles, truth: Doubles) -> float | None:
     return float(box_ious(boxes[0], truth).max()) if len(boxes) else 0.0
 
 
-def threshold_ious(image_map: Floats, truth: Doubles) -> npt.NDArray[np.float16]:
-    """Return how well the largest component's box fits at every threshold of the grid.
-
-    A mask holds the pixels strictly above the threshold's share of the map's maximum, as in
-    `maps.foreground`; the box is that of the 8-connected component of most pixels. The reference
-    implementation (clovaai/wsolevaluation) differs in three ways: it rounds the map to 8 bits
-    after stretching it to 0..255, takes the contour of the largest enclosed area, and counts
-    boxes with the last pixel included (the +1 convention).
+def stretched_grid(grid: Floats) -> Doubles:
+    """Return the (SIDE, SIDE) map that the benchmark looks at, its scores in 0..1.
 
     Args:
-        image_map: (H, W) float32, non-negative scores.
-        truth: (m, 4) float64 true boxes, m > 0; pixels, end exclusive.
+        grid: (h, w) float32 map of cells.
+    """
+    return stretched(upsampled(grid, SIDE, SIDE))
+
+
+def box_hits(stretched_map: Doubles, truth: Doubles, width: int, height: int) -> bytes:
+    """Return at which thresholds the contours' boxes fit.
+
+    Args:
+        stretched_map: What `stretched_grid` returned.
+        truth: (m, 4) true boxes, m > 0; pixels of the image, ends exclusive.
+        width: Of the image, pixels.
+        height: Of the image, pixels.
 
     Returns:
-        (T,) float16 IoUs, rounded down so that storing them never turns a miss into a hit.
+        The (CURVES, T) hits in bits, each curve in whole bytes.
     """
-    levels = _levels(image_map)
-    row_peaks, col_peaks = levels.max(axis=1), levels.max(axis=0)
-    pixels = np.bincount(levels.ravel(), minlength=len(THRESHOLDS) + 1)
-    ious = np.zeros(len(THRESHOLDS))
-    for index in range(int(levels.max(initial=0))):
-        if index and pixels[index] == 0:  # no pixel lies between this threshold and the last
-            ious[index] = ious[index - 1]
-            continue
-        # Masks shrink as thresholds grow: labelling only the rows and columns that are left
-        # halves the time.
-        rows, cols = np.flatnonzero(row_peaks > index), np.flatnonzero(col_peaks > index)
-        window = levels[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
-        box = component_boxes(window > index)[0] + np.tile((cols[0], rows[0]), 2)
-        ious[index] = box_ious(box, truth).max()
-    return _rounded_down(ious).astype(np.float16)
+    ious = iou_curves(eight_bits(stretched_map), scaled_truth(truth, width, height))
+    return np.packbits(ious[:, None] >= np.array(BOUNDS)[None, :, None], axis=-1).tobytes()
 
 
-def _levels(image_map: Floats) -> npt.NDArray[np.uint8]:
-    """Return the number of thresholds that each pixel exceeds, (H, W) in 0..T."""
-    # In float32, as the map, so that a pixel on a threshold falls as it does in `foreground`.
-    edges = THRESHOLDS.astype(np.float32) * image_map.max(initial=0.0)
-    return np.searchsorted(edges, image_map, side="left").astype(np.uint8)
-
-
-def _rounded_down(ious: Doubles) -> Doubles:
-    return np.floor(ious * _STEPS_OF_HALF) / _STEPS_OF_HALF
+def unpacked(column: pa.ChunkedArray) -> Bits:
+    """Return a column `box_hits` as (n, CURVES, T) uint8 of 0 and 1; null as zeros."""
+    whole = b"".join(value or NO_HITS for value in column.to_pylist())
+    packed = np.frombuffer(whole, dtype=np.uint8).reshape(-1, CURVES, _BYTES)
+    return np.unpackbits(packed, axis=-1, count=len(THRESHOLDS))
 
 
 def hits(ious: Doubles, box_iou: float) -> Doubles:
     """Return whether IoUs reach a bound, as 0 and 1; NaN stays NaN.
 
     Args:
-        ious: Any shape, as read from `metrics`: `box_iou`, or the rounded `threshold_ious`.
-        box_iou: The bound, 0..1; 0.5 is compared exactly, others to 1/2048.
+        ious: Any shape, as read from `metrics`, which holds single precision.
+        box_iou: The bound, 0..1.
     """
-    bound = float(_rounded_down(np.array(box_iou)))
-    return np.where(np.isnan(ious), np.nan, (ious >= bound).astype(np.float64))
+    bound = float(np.float32(box_iou))
+    return np.where(np.isnan(ious), np.nan, (ious.astype(np.float32) >= bound).astype(np.float64))
 
 
-def max_box_acc(
-    ious: Doubles, codes: npt.NDArray[np.intp], classes: int, box_iou: float
-) -> MaxBoxAcc:
-    """Return MaxBoxAcc: one threshold for the whole set, chosen for the mean over classes.
+def peak_inside(image_map: Floats, truth: Doubles) -> bool:
+    """Return whether a map's highest pixel lies in a true box: the pointing game.
+
+    Zhang et al. ("Top-down neural attention by excitation backprop", ECCV 2016) forgive 15 pixels;
+    here nothing is forgiven. Of equal pixels the first in reading order is taken.
 
     Args:
-        ious: (n, T) IoUs of `threshold_ious`; a row of NaN has no true box.
-        codes: (n,) class of each row, 0..classes - 1.
-        classes: Number of classes.
-        box_iou: A box counts from this IoU on.
-
-    Returns:
-        The result; NaN throughout where no row has a true box.
+        image_map: (H, W) float32; a map without a positive score points nowhere.
+        truth: (m, 4) true boxes, pixels of the image, ends exclusive.
     """
-    accuracies = class_means(hits(ious, box_iou), codes, classes)
-    curve = overall(accuracies)
-    if np.isnan(curve).all():
-        return MaxBoxAcc(np.nan, np.nan, np.full(classes, np.nan))
-    best = int(curve.argmax())
-    return MaxBoxAcc(float(THRESHOLDS[best]), float(curve[best]), accuracies[:, best])
+    if image_map.max(initial=0.0) <= 0:
+        return False
+    row, col = peak(image_map)
+    point = np.array((col + 0.5, row + 0.5))
+    return bool(((point > truth[:, :2]) & (point < truth[:, 2:])).all(axis=1).any())
+
+
+def peak(image_map: Floats) -> tuple[int, int]:
+    """Return row and column of the highest pixel."""
+    row, col = divmod(int(image_map.argmax()), image_map.shape[1])
+    return row, col

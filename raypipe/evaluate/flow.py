@@ -12,15 +12,19 @@ from raypipe.config import Settings
 from raypipe.datasets.truth import Truth
 from raypipe.engine import Engine
 from raypipe.errors import InputError
+from raypipe.evaluate.aggregate import aggregate
 from raypipe.evaluate.measure import PLAIN, detection_rows, measure, misses
 from raypipe.evaluate.pictures import Case, Pick, draw, pick
-from raypipe.evaluate.report import Report, aggregate, render_html, render_json
+from raypipe.evaluate.pxap import Pools
+from raypipe.evaluate.report import render_html, render_json
+from raypipe.evaluate.shown import Report
 from raypipe.progress import tracking
 from raypipe.storage.images import read_images
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Manifest, Plan, Run, slug
-from raypipe.tables import CLASSES, DETECTIONS, METRICS
+from raypipe.tables import CLASSES, DETECTIONS, METRICS, PIXELS
 
+_VERSION = 2  # of what is measured: grows when the same settings give other numbers
 _COUNTED = ("classes", "images", "pairs", "fallbacks", "missing", "questions")
 
 
@@ -32,7 +36,7 @@ def plan(run: Run, settings: Settings, target_set: str) -> Plan:
     """
     return Plan(
         f"evaluate/{target_set}",
-        settings.evaluate.identity(),
+        settings.evaluate.identity() | {"metrics_version": _VERSION},
         {step: run.require(f"{step}/{target_set}").identity for step in ("refine", "index")},
     )
 
@@ -61,15 +65,17 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
     truth = _require_truth(run, target_set)
     run.begin(step)
     # 2. Measure, one task a shard; shards that are there already are kept.
-    parts = Parts(run, step, "metrics")
+    parts, pixels = Parts(run, step, "metrics"), Parts(run, step, "pixels")
     shards = _waiting(images, detections, parts)
     threshold = settings.evaluate.mask_threshold
     with tracking("evaluating", len(shards), "shards") as tracker:
-        for _ in engine.tasks(_measure_shard, shards, detections, parts, truth, threshold):
+        for _ in engine.tasks(_measure_shard, shards, detections, parts, pixels, truth, threshold):
             tracker.advance(1)
     measured = pa.concat_tables([METRICS.schema.empty_table(), *parts.read(METRICS)])
     # 3. What should have been detected and was not counts as IoU 0.
-    missed, missing = misses(images, measured, truth, (PLAIN, *rules))
+    pools = Pools.of(pixels.read(PIXELS))
+    missed, nothing, missing = misses(images, measured, truth, (PLAIN, *rules))
+    pools.merge(nothing)
     metrics = pa.concat_tables([measured, missed])
     # 4. Numbers.
     titles = _titles(run, target_set)
@@ -82,6 +88,7 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
             rules,
             titles,
             refine.details.get("questions", {}),
+            pools,
             box_iou=settings.evaluate.box_iou,
             missing=missing,
         ),
@@ -99,6 +106,7 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
     (folder / "report.json").write_bytes(render_json(report).encode())
     (folder / "report.html").write_bytes(render_html(report, worst, best).encode())
     parts.remove_others()
+    pixels.remove_others()
     summary = {
         name: value for name, value in report.items() if name not in {"per_class", "settings"}
     }
@@ -137,10 +145,11 @@ def _waiting(images: pa.Table, detections: Parts, parts: Parts) -> list[str]:
 
 
 def _measure_shard(
-    shard: str, detections: Parts, parts: Parts, truth: Truth, threshold: float
+    shard: str, detections: Parts, parts: Parts, pixels: Parts, truth: Truth, threshold: float
 ) -> int:
     """Measure one shard in a task; return its rows."""
-    metrics = measure(_read(detections, shard), truth, threshold)
+    metrics, pools = measure(_read(detections, shard), truth, threshold)
+    pixels.place(shard).write_table(pools.table())  # first: a shard with metrics is done
     parts.place(shard).write_table(metrics)
     return int(metrics.num_rows)
 

@@ -10,9 +10,18 @@ import pyarrow as pa
 
 from raypipe.datasets.truth import ClassMask, Truth
 from raypipe.errors import InputError
-from raypipe.evaluate.boxes import THRESHOLDS, best_iou, threshold_ious
+from raypipe.evaluate.boxes import (
+    NO_HITS,
+    best_iou,
+    box_hits,
+    peak,
+    peak_inside,
+    stretched_grid,
+)
+from raypipe.evaluate.contours import SIDE
 from raypipe.evaluate.masks import NOTHING_FOUND, PixelScores, has_pixels, pixel_scores
-from raypipe.maps import Floats, upsampled
+from raypipe.evaluate.pxap import Pools, histograms
+from raypipe.maps import Doubles, Floats, upsampled
 from raypipe.tables import METRICS
 
 Row = dict[str, Any]
@@ -38,7 +47,7 @@ def detection_rows(detections: pa.Table) -> Iterator[Row]:
         }
 
 
-def measure(detections: pa.Table, truth: Truth, mask_threshold: float) -> pa.Table:
+def measure(detections: pa.Table, truth: Truth, mask_threshold: float) -> tuple[pa.Table, Pools]:
     """Compare detections with the truth.
 
     Args:
@@ -47,19 +56,19 @@ def measure(detections: pa.Table, truth: Truth, mask_threshold: float) -> pa.Tab
         mask_threshold: A pixel is predicted above this share of its map's maximum.
 
     Returns:
-        One row of the `metrics` table a detection, in their order.
+        One row of the `metrics` table a detection, in their order, and what PxAP is made of.
 
     Raises:
         InputError: If a mask cannot be decoded or is not of its image's size.
     """
-    return METRICS.build(
-        [_measured(row, truth, mask_threshold) for row in detection_rows(detections)]
-    )
+    pools = Pools()
+    rows = [_measured(row, truth, mask_threshold, pools) for row in detection_rows(detections)]
+    return METRICS.build(rows), pools
 
 
 def misses(
     images: pa.Table, metrics: pa.Table, truth: Truth, rules: Sequence[str]
-) -> tuple[pa.Table, int]:
+) -> tuple[pa.Table, Pools, int]:
     """Find what was never detected: rejected images, shards that are not there.
 
     Args:
@@ -69,12 +78,14 @@ def misses(
         rules: Rules that should all have a detection.
 
     Returns:
-        Rows of the `metrics` table that count such pairs as IoU 0, and the number of (image,
-        class) pairs among them. Pairs without any truth are left out.
+        Rows of the `metrics` table that count such pairs as IoU 0, their masks' pixels, all with
+        the lowest score, and the number of (image, class) pairs among them. Pairs without any
+        truth are left out.
     """
     keys = (metrics[name].to_pylist() for name in ("image_id", "class", "rule"))
     found = set(zip(*keys, strict=True))
     rows: list[Row] = []
+    pools = Pools()
     pairs = 0
     for image in images.select(["image_id", "classes"]).to_pylist():
         for name in image["classes"]:
@@ -84,23 +95,50 @@ def misses(
             if zero is not None:
                 pairs += 1
                 rows += [zero | {"rule": rule} for rule in absent]
-    return METRICS.build(rows), pairs
+                _pool_nothing(pools, *pair, absent, truth)
+    return METRICS.build(rows), pools, pairs
 
 
-def _measured(row: Row, truth: Truth, mask_threshold: float) -> Row:
-    """Return one detection's row of `metrics`."""
-    image_id, name = row["image_id"], row["class"]
+def _measured(row: Row, truth: Truth, mask_threshold: float, pools: Pools) -> Row:
+    """Return one detection's row of `metrics`, and add its pixels to the pools."""
+    image_id, name, height, width = (row[key] for key in ("image_id", "class", "height", "width"))
     boxes, mask = truth.boxes(image_id, name), truth.mask(image_id, name)
-    image_map = upsampled(row["map"], row["height"], row["width"])
+    image_map = upsampled(row["map"], height, width)
+    scores = _scores(image_id, image_map, mask, mask_threshold)
+    small = stretched_grid(row["map"]) if len(boxes) or scores else None
+    if scores is not None and mask is not None and small is not None:
+        pools.add(name, row["rule"], histograms(small, mask))
     return {
         "image_id": image_id,
         "class": name,
         "rule": row["rule"],
         "box_iou": best_iou(row["boxes"], boxes),
-        "threshold_ious": threshold_ious(image_map, boxes) if len(boxes) else None,
-        **_pixel_columns(_scores(image_id, image_map, mask, mask_threshold)),
+        "box_hits": None if not len(boxes) or small is None
+                    else box_hits(small, boxes, width, height),
+        "peak_inside": _peak_inside(image_map, boxes, mask if scores else None),
+        **_pixel_columns(scores),
         "fallback": row["fallback"],
-    }
+    }  # fmt: skip
+
+
+def _peak_inside(image_map: Floats, boxes: Doubles, mask: ClassMask | None) -> bool | None:
+    """Play the pointing game with the boxes, or with the mask where there are none."""
+    if len(boxes):
+        return peak_inside(image_map, boxes)
+    if mask is None:
+        return None
+    return bool(image_map.max() > 0 and (mask.inside & mask.valid)[peak(image_map)])
+
+
+def _pool_nothing(
+    pools: Pools, image_id: str, name: str, rules: Sequence[str], truth: Truth
+) -> None:
+    """Add the pixels of a mask that nothing was detected of."""
+    mask = truth.mask(image_id, name)
+    if mask is not None and has_pixels(mask):
+        counts = histograms(np.zeros((SIDE, SIDE)), mask)
+        for rule in rules:
+            pools.add(name, rule, counts)
 
 
 def _scores(
@@ -128,7 +166,8 @@ def _missed(image_id: str, name: str, truth: Truth) -> Row | None:
         "image_id": image_id,
         "class": name,
         "box_iou": 0.0 if boxed else None,
-        "threshold_ious": np.zeros(len(THRESHOLDS), np.float16) if boxed else None,
+        "box_hits": NO_HITS if boxed else None,
+        "peak_inside": False,
         **_pixel_columns(NOTHING_FOUND if masked else None),
         "fallback": False,
     }

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Locator, Page, ViewportSize
 
 from raypipe.annotate import flow
@@ -75,3 +76,17 @@ def downloaded(page: Page) -> str:
         page.locator("#download").click()
     assert download.value.suggested_filename == "answers.csv"
     return Path(download.value.path()).read_text()
+
+
+def violations(page: Page) -> list[tuple[str, str]]:
+    """Return what axe-core finds on a page: the impact, and the rule with the element."""
+    return [
+        (item["impact"], f"{item['id']}: {node['html'][:200]}")
+        for item in Axe().run(page).response["violations"]
+        for node in item["nodes"]
+    ]
+
+
+def serious(page: Page) -> list[str]:
+    """Return what axe-core finds on a page, serious or worse."""
+    return [text for impact, text in violations(page) if impact in {"serious", "critical"}]

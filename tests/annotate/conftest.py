@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pytest
@@ -90,9 +88,6 @@ class World:
         write_clusters(run, classes)
 
 
-if TYPE_CHECKING:
-    from playwright.sync_api import Browser
-
 MakeWorld = Callable[..., World]
 
 
@@ -135,18 +130,3 @@ def shared(make_world: MakeWorld) -> World:
     names = ("cat", "dog", "cow")
     groups = {(name, number): number for name in names for number in (1, 2)}
     return make_world({name: two_clusters() for name in names}, groups=groups)
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
-    """One browser for all tests; each opens contexts of its own in it."""
-    from playwright.sync_api import sync_playwright
-
-    names = ("chromium", "chromium-browser", "google-chrome")
-    found = os.environ.get("RAYPIPE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        pytest.skip("no Chromium: set RAYPIPE_CHROMIUM to one, or put chromium on the PATH")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
+from raypipe import cells as protecting
 from raypipe.annotate import csvfile, labels
 from raypipe.annotate.asking import page_file
 from tests.annotate.browsing import (
@@ -177,7 +178,7 @@ def test_cells_are_protected_as_in_the_template(folder, page) -> None:
         *("0x10", "nan", "-inf", "Infinity", "12e45678", "12e456z", " 7 ", "1 2", "e5", "."),
     ]
     shown = page.evaluate("(cells) => cells.map((text) => guarded(text))", cells)
-    assert [text[1:-1] for text in shown] == [csvfile.protected(cell) for cell in cells]
+    assert [text[1:-1] for text in shown] == [protecting.protected(cell) for cell in cells]
 
 
 def test_pauses_are_no_seconds_of_an_answer(folder, page) -> None:

@@ -5,14 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page, expect
+from playwright.sync_api import expect
 
 from raypipe.annotate.asking import Asking
 from raypipe.annotate.facts import ClassFacts, ClusterFacts
 from raypipe.annotate.labels import ClassStatus
 from raypipe.annotate.pages import index_page
-from tests.annotate.browsing import NARROW, WIDE, draw, press, show, tab
+from tests.annotate.browsing import NARROW, WIDE, draw, press, serious, show, tab
 from tests.annotate.conftest import World, two_clusters
 
 pytestmark = pytest.mark.browser
@@ -79,16 +78,6 @@ def test_a_thousand_classes_are_found_sorted_and_counted(chromium, thousand) -> 
         assert titles.nth(0).text_content() == "thing 143"
         last = titles.nth(CLASSES - 1).text_content() or ""
         assert int(last.removeprefix("thing ")) < 100  # what is done comes last
-
-
-def serious(page: Page) -> list[str]:
-    found = Axe().run(page).response["violations"]
-    return [
-        f"{item['id']}: {node['html'][:200]}"
-        for item in found
-        if item["impact"] in {"serious", "critical"}
-        for node in item["nodes"]
-    ]
 
 
 @pytest.fixture(scope="module")

@@ -4,19 +4,34 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+from raypipe.evaluate.aggregate import aggregate
+from raypipe.evaluate.boxes import BOUNDS
 from raypipe.evaluate.pictures import Case, Panel
-from raypipe.evaluate.report import aggregate, gain, render_html, render_json, summary_table
+from raypipe.evaluate.pxap import Pools
+from raypipe.evaluate.report import render_html, render_json
+from raypipe.evaluate.shown import gain
+from raypipe.evaluate.summary import summary_table
 from raypipe.tables import METRICS
 
 TITLES = {"dog": "dog", "boat": "[bold]boat", "train": "train", "unseen": "unseen"}
 
 
+def packed(ious):
+    """Return the bits of (2, 100) IoUs, V1 and V2."""
+    return np.packbits(ious[:, None] >= np.array(BOUNDS)[None, :, None], axis=-1).tobytes()
+
+
+def sides(entry):
+    """Return a metric's entry without its intervals."""
+    return {name: entry[name] for name in ("plain", "refined")}
+
+
 def row(image_id, name, rule, box_iou, iou=None, *, fallback=False):
-    curve = None if box_iou is None else np.full(100, box_iou, np.float16)
+    curve = None if box_iou is None else packed(np.full((2, 100), box_iou))
     return {
         "image_id": image_id, "class": name, "rule": rule, "box_iou": box_iou,
-        "threshold_ious": curve, "iou": iou, "precision": iou, "recall": None if iou is None else 1,
-        "fallback": fallback,
+        "box_hits": curve, "iou": iou, "precision": iou, "recall": None if iou is None else 1,
+        "peak_inside": None if box_iou is None else box_iou > 0, "fallback": fallback,
     }  # fmt: skip
 
 
@@ -30,12 +45,23 @@ ROWS = [
 ]  # fmt: skip
 
 
+def pools():
+    """Return boats whose plain maps tell nothing apart, and refined ones everything."""
+    made = Pools()
+    plain, refined = np.zeros((2, 2, 102), np.int64)
+    plain[:, [50, 100]] = 4
+    refined[0, 100], refined[1, 0] = 8, 8
+    for rule, counts in (("plain", plain), ("classify", refined), ("filter", plain)):
+        made.add("boat", rule, counts)
+    return made
+
+
 @pytest.fixture
 def report():
     rows = ROWS + [item | {"rule": "filter"} for item in ROWS if item["rule"] == "plain"]
     numbers = aggregate(
         METRICS.build(rows), ("classify", "filter"), TITLES, {"boat": 3, "unseen": 9},
-        box_iou=0.5, missing=2,
+        pools(), box_iou=0.5, missing=2,
     )  # fmt: skip
     settings = {"refine": {"rules": ["classify", "filter"]}, "evaluate": {"box_iou": 0.5,
                 "mask_threshold": 0.2}}  # fmt: skip
@@ -43,15 +69,57 @@ def report():
 
 
 def test_means_go_over_images_then_over_classes(report):
-    assert report["per_class"]["boat"]["corloc"] == {"plain": 1 / 3, "refined": 1.0}
-    assert report["per_class"]["dog"]["corloc"] == {"plain": 1.0, "refined": 0.0}
+    classes = report["per_class"]
+    assert sides(classes["boat"]["corloc"]) == {"plain": 1 / 3, "refined": 1.0}
+    assert sides(classes["dog"]["corloc"]) == {"plain": 1.0, "refined": 0.0}
     # The train has no box: it is left out, not counted as 0.
-    assert report["per_class"]["train"]["corloc"] == {"plain": None, "refined": None}
-    assert report["corloc"] == {"plain": (1 / 3 + 1) / 2, "refined": 0.5}
-    assert report["iou"] == {"plain": (0.5 + 0.25) / 2, "refined": (0.75 + 0.25) / 2}
-    assert report["recall"] == {"plain": 1.0, "refined": 1.0}
-    assert report["max_box_acc"] == report["corloc"]  # the same IoU at every threshold
+    assert sides(classes["train"]["corloc"]) == {"plain": None, "refined": None}
+    assert sides(report["corloc"]) == {"plain": (1 / 3 + 1) / 2, "refined": 0.5}
+    assert sides(report["iou"]) == {"plain": (0.5 + 0.25) / 2, "refined": (0.75 + 0.25) / 2}
+    assert sides(report["recall"]) == {"plain": 1.0, "refined": 1.0}
+    # Boats 0.25, 0.5 and 0 point inside twice, and always when refined; dogs always.
+    assert sides(report["pointing"]) == {"plain": pytest.approx((2 / 3 + 1) / 2), "refined": 1.0}
+
+
+def test_max_box_acc_pools_the_pairs_of_the_set(report):
+    # IoUs 0.25, 0.5, 0, 0.5 before and 0.75, 0.5, 1, 0.25 after, the same at every threshold.
+    assert sides(report["max_box_acc"]) == {"plain": 2 / 4, "refined": 3 / 4}
+    assert sides(report["max_box_acc_v2"]) == {
+        "plain": pytest.approx((2 / 4 + 2 / 4 + 0) / 3),
+        "refined": pytest.approx((3 / 4 + 3 / 4 + 2 / 4) / 3),
+    }
     assert report["max_box_acc_threshold"] == {"plain": 0.0, "refined": 0.0}
+
+
+def test_pxap_pools_pixels(report):
+    # By hand: of 8 pixels with the score 1, 4 are inside, and so are 4 of 8 with a lower one.
+    assert report["pxap"]["plain"] == pytest.approx(4 / 8 * 4 / 8 + 8 / 16 * 4 / 8)
+    assert report["pxap"]["refined"] == 1.0
+    assert report["per_class"]["dog"]["pxap"]["plain"] is None
+
+
+def test_one_threshold_serves_the_whole_set_not_each_image():
+    curves = np.zeros((3, 2, 100))
+    curves[0, :, 10:40] = curves[1, :, 30:60] = curves[2, :, 70:80] = 0.8
+    rows = [
+        row(image_id, "boat", rule, 0.8) | {"box_hits": packed(curve)}
+        for image_id, curve in zip("abc", curves, strict=True)
+        for rule in ("plain", "classify")
+    ]
+    numbers = aggregate(METRICS.build(rows), ("classify",), TITLES, {}, Pools(), box_iou=0.5)
+    assert numbers["max_box_acc"]["plain"] == pytest.approx(2 / 3)  # not 1, the common mistake
+    assert numbers["max_box_acc_threshold"]["plain"] == pytest.approx(0.3)
+
+
+def test_intervals_hold_the_values_and_pair_the_images(report):
+    for entry in (report["corloc"], report["iou"], report["max_box_acc"]):
+        for side in ("plain", "refined"):
+            low, high = entry[f"{side}_interval"]
+            assert low <= entry[side] <= high
+    boats = report["per_class"]["boat"]["corloc"]
+    assert boats["gain_interval"] is not None
+    dogs = report["per_class"]["train"]["iou"]  # one image tells nothing of the next
+    assert dogs["gain_interval"] is None
 
 
 def test_counts(report):
@@ -68,7 +136,7 @@ def test_counts(report):
 
 def test_answers_on_groups_count_once_for_all_classes():
     asked = {"*": 5, "boat": 1, "unseen": 9}
-    numbers = aggregate(METRICS.build(ROWS), ("classify",), TITLES, asked, box_iou=0.5)
+    numbers = aggregate(METRICS.build(ROWS), ("classify",), TITLES, asked, Pools(), box_iou=0.5)
     assert (numbers["questions"], numbers["shared_questions"]) == (6, 5)
     assert numbers["questions_per_class"] == 2.0
     assert [item["questions"] for item in numbers["per_class"].values()] == [0, 1, 0]
@@ -105,8 +173,8 @@ def test_json_has_the_promised_keys_and_is_strict(report):
 
 
 def test_nothing_to_judge_is_null_not_an_error():
-    numbers = aggregate(METRICS.build([]), ("classify",), TITLES, {}, box_iou=0.5)
-    assert numbers["corloc"] == {"plain": None, "refined": None}
+    numbers = aggregate(METRICS.build([]), ("classify",), TITLES, {}, Pools(), box_iou=0.5)
+    assert sides(numbers["corloc"]) == {"plain": None, "refined": None}
     assert (numbers["pairs"], numbers["questions_per_class"]) == (0, 0.0)
 
 
@@ -151,13 +219,15 @@ def test_a_set_with_boxes_only_shows_no_mask_metrics(report):
 
 
 def test_terminal_table(report):
-    console = Console(width=80, record=True, quiet=True)
-    console.print(summary_table(report))
     console = Console(width=80)
     with console.capture() as capture:
         console.print(summary_table(report))
     text = capture.get()
-    assert "[bold]boat" in text
-    assert "0.333 → 1.000   +0.667" in text
-    mean = next(line for line in text.splitlines() if "mean" in line)
-    assert "0.667 → 0.500   −0.167" in mean
+    lines = text.splitlines()
+    boat = next(line for line in lines if line.startswith("[bold]boat"))
+    assert "0.33→1.00" in boat
+    assert "+0.67" in boat
+    mean = next(line for line in lines if line.startswith("CorLoc"))
+    assert "0.667 → 0.500" in mean
+    assert "−0.167" in mean
+    assert "missing 2" in text
