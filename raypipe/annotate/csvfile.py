@@ -12,6 +12,7 @@ from operator import itemgetter
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from raypipe import cells
 from raypipe.errors import LabelError
 
 Key = tuple[str, int]
@@ -23,7 +24,6 @@ Cells = tuple[str, ...]
 COLUMNS = ("class", "cluster", "verdict", "annotator", "seconds", "note", "membership")
 
 _REQUIRED = ("class", "cluster", "verdict", "membership")
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # a spreadsheet runs a cell that starts with these
 
 
 @dataclass(frozen=True)
@@ -72,22 +72,28 @@ class Clusters:
 
 @dataclass(frozen=True)
 class Sheet:
-    """What a CSV file holds.
+    """What a file of answers holds.
 
     Attributes:
-        separator: `,` or `;`.
+        separator: Of the cells, `,` or `;`.
         rows: For each row that is not blank, the number of its first line and its cells in the
             order of `COLUMNS`, or None where their number is not that of the columns.
+        unit: What the rows' numbers count.
     """
 
     separator: str
     rows: tuple[tuple[int, Cells | None], ...]
+    unit: str = "line"
 
 
 def template(clusters: Clusters) -> str:
     """Return a CSV with one row a question, its verdict still empty."""
     return _text(
-        [protected(key[0]), str(key[1]), "", "", "", "", protected(clusters.memberships[key])]
+        [
+            *(cells.protected(key[0]), str(key[1])),
+            *("", "", "", ""),
+            cells.protected(clusters.memberships[key]),
+        ]
         for key in clusters.questions
     )
 
@@ -100,7 +106,9 @@ def export(answers: pa.Table) -> str:
     """
     names = ("class", "annotator", "note", "membership")
     # Few cells are different ones: each is protected once.
-    shown = {cell: protected(cell) for n in names for cell in pc.unique(answers[n]).to_pylist()}
+    shown = {
+        cell: cells.protected(cell) for n in names for cell in pc.unique(answers[n]).to_pylist()
+    }
     # As text in Arrow: the shortest that gives the same number again.
     seconds = pc.fill_null(answers["seconds"].cast(pa.string()), "")
     place = answers.schema.get_field_index("seconds")
@@ -192,27 +200,3 @@ def _check_header(header: list[str], source: str) -> None:
             f"{source}: line 1: not the columns of a labels file ({'; '.join(problems)[:500]})",
             f"the first line must be {','.join(COLUMNS)}; `raypipe labels template` writes it",
         )
-
-
-def protected(cell: str) -> str:
-    """Return a cell that a spreadsheet neither runs as a formula nor rewrites as a number."""
-    return "'" + cell if _needs_protection(cell) else cell
-
-
-def unprotected(cell: str) -> str:
-    """Undo `protected`; a cell that was typed in as it is stays as it is."""
-    return cell[1:] if cell.startswith("'") and _needs_protection(cell[1:]) else cell
-
-
-def _needs_protection(cell: str) -> bool:
-    # The apostrophe itself is protected too, so that undoing is exact.
-    return cell.startswith((*_FORMULA, "'")) or _is_number(cell)
-
-
-def _is_number(cell: str) -> bool:
-    """Whether a spreadsheet would rewrite the cell: the fingerprint 12e45678 reads as a number."""
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -5,10 +5,9 @@ from __future__ import annotations
 from raypipe.annotate import labels, pages
 from raypipe.annotate.asking import Asking
 from raypipe.annotate.facts import ClassFacts, facts
-from raypipe.annotate.frames import Frames, Regions
-from raypipe.annotate.shared import shared_tiles
+from raypipe.annotate.frames import Frames
+from raypipe.annotate.shared import class_tiles
 from raypipe.annotate.sheets import contact_sheet
-from raypipe.annotate.tiles import Tile, tiles
 from raypipe.config import Settings, SheetsConfig
 from raypipe.engine import Engine
 from raypipe.progress import tracking
@@ -75,10 +74,7 @@ def draw_class(
     Raises:
         InputError: If a class's regions cannot be read.
     """
-    if item.shared:
-        shown = shared_tiles(item, run, frames, config.tiles, config.tile)
-    else:
-        shown = _own_tiles(item, run, config, frames)
+    shown = class_tiles(item, run, config, frames)
     sheet = contact_sheet(item, shown, config.tiles, config.tile)
     folder, name = run.step(STEP), slug(item.name)
     (folder / f"{name}.png").write_bytes(pages.png_bytes(sheet))
@@ -89,18 +85,6 @@ def draw_class(
         small = thumb.resize((_THUMB, _THUMB))
         (folder / f"{name}.webp").write_bytes(pages.webp_bytes(small))
     return sum(len(cluster) for cluster in shown)
-
-
-def _own_tiles(
-    item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames
-) -> list[list[Tile]]:
-    """Draw the tiles of each cluster of a class."""
-    regions = Regions.of(run, item.name)
-    own = frames.find(regions.image_ids.tolist())
-    return [
-        tiles(regions.of_cluster(cluster.number), own, config.tiles, config.tile)
-        for cluster in item.clusters
-    ]
 
 
 def write_index(run: Run) -> None:

@@ -1,4 +1,4 @@
-"""Reading the answers of a labels CSV: taken whole, or refused with every bad line named."""
+"""Reading the answers of a file: taken whole, or refused with every bad line named."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Literal
 
 import pyarrow as pa
 
-from raypipe.annotate import csvfile
-from raypipe.annotate.csvfile import Cells, Clusters, Key
+from raypipe import cells
+from raypipe.annotate import csvfile, studio
+from raypipe.annotate.csvfile import Cells, Clusters, Key, Sheet
 from raypipe.annotate.votes import VERDICTS
 from raypipe.errors import LabelError
 from raypipe.tables import LABELS
@@ -25,7 +26,6 @@ Answer = tuple[str, float | None, str]
 """Verdict, seconds and note."""
 
 _SHOWN = 20  # problems shown of a file; the rest is counted
-_LONGEST = 1e6  # seconds; more is a slip of the keyboard
 
 
 def parse(
@@ -37,10 +37,10 @@ def parse(
     missing: Missing = "refused",
     answered: Collection[Key] = (),
 ) -> pa.Table:
-    """Read the answers from a labels CSV.
+    """Read the answers from a labels CSV, or from the JSON that Label Studio exports.
 
     Args:
-        text: The CSV, separated by `,` or `;`, with or without a byte order mark.
+        text: The CSV, separated by `,` or `;`, with or without a byte order mark; or the JSON.
         clusters: What can be answered now.
         source: Name of the file, for the error.
         annotator: Who answered, where the file does not say.
@@ -54,29 +54,32 @@ def parse(
     Raises:
         LabelError: If anything does not fit; the message names every bad line.
     """
-    sheet = csvfile.read(text, source)
-    reader = _Reader(clusters, annotator, decimal_comma=sheet.separator == ";")
+    if studio.is_json(text):
+        sheet = studio.read(text, clusters, source)
+    else:
+        sheet = csvfile.read(text, source)
+    reader = _Reader(clusters, annotator, sheet)
     for line, row in sheet.rows:
         reader.take(line, row)
     without = reader.missing()
     problems = reader.problems + (list(without.values()) if missing == "refused" else [])
     if problems:
-        raise _refusal(source, problems)
+        raise _refusal(source, problems, sheet.unit)
     if missing == "unsure":
         reader.fill([key for key in without if key not in answered])
     return reader.table()
 
 
-def _refusal(source: str, problems: list[str]) -> LabelError:
+def _refusal(source: str, problems: list[str], unit: str) -> LabelError:
     shown = problems[:_SHOWN]
     if len(problems) > _SHOWN:
         shown.append(f"and {len(problems) - _SHOWN} more")
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     return LabelError(
         "\n  ".join([f"{source}: {count}, nothing was written", *shown]),
-        "mend these lines and ingest the file again; `raypipe labels template` writes a fresh one, "
-        "--allow-partial takes questions without an answer as unsure, --answered-only leaves them "
-        "open",
+        f"mend these {unit}s and ingest the file again; `raypipe labels template` writes a fresh "
+        "one, --allow-partial takes questions without an answer as unsure, --answered-only leaves "
+        "them open",
     )
 
 
@@ -87,12 +90,13 @@ class _Reader:
         problems: One line of text each, in the order of the file.
     """
 
-    def __init__(self, clusters: Clusters, annotator: str, *, decimal_comma: bool) -> None:
+    def __init__(self, clusters: Clusters, annotator: str, sheet: Sheet) -> None:
         self.problems: list[str] = []
         self._clusters = clusters
         self._keys = {(key[0], str(key[1])): key for key in clusters.memberships}
         self._annotator = annotator
-        self._decimal_comma = decimal_comma
+        self._decimal_comma = sheet.separator == ";"
+        self._unit = sheet.unit
         self._answers: dict[tuple[Key, str], Answer] = {}
         self._lines: dict[tuple[Key, str], int] = {}
         self._blank: dict[Key, int] = {}
@@ -120,7 +124,7 @@ class _Reader:
             self._add(line, (key, _text(annotator) or self._annotator), verdict, seconds, note)
 
     def _complain(self, line: int, problem: str) -> None:
-        self.problems.append(f"line {line}: {problem}")
+        self.problems.append(f"{self._unit} {line}: {problem}")
 
     def _key(self, line: int, cells: tuple[str, str, str]) -> Key | None:
         """Return the cluster that a row is about, if there is one."""
@@ -133,13 +137,13 @@ class _Reader:
 
     def _question(self, cell: str, cluster: str, membership: str) -> tuple[Key | None, str]:
         """Return the cluster that cells name, if there is one, and what is wrong with them."""
-        name = csvfile.unprotected(cell)
+        name = cells.unprotected(cell)
         if name not in self._clusters.numbers:
-            name = csvfile.unprotected(cell.strip())
+            name = cells.unprotected(cell.strip())
         if name not in self._clusters.numbers:
             return None, f"unknown class {_short(name)}"
         key = self._keys.get((name, cluster.strip()))
-        given = csvfile.unprotected(membership.strip())
+        given = cells.unprotected(membership.strip())
         # The membership alone would do, but a number that belies it says that lines were mixed up.
         meant = self._clusters.by_membership.get((name, given))
         if meant is not None and meant != key:
@@ -151,7 +155,10 @@ class _Reader:
             return None, f"class {_short(name)} has no cluster {_short(cluster)}"
         if meant is None:
             now = self._clusters.memberships[key]
-            return key, f"stale: {_named(key)} is {now} now, the line is about {_short(given)}"
+            return (
+                key,
+                f"stale: {_named(key)} is {now} now, the {self._unit} is about {_short(given)}",
+            )
         return key, ""
 
     def _verdict(self, line: int, cell: str) -> str | None:
@@ -167,7 +174,7 @@ class _Reader:
             seconds = float(cell.replace(",", ".") if self._decimal_comma else cell)
         except ValueError:
             seconds = -1.0
-        if not 0 <= seconds <= _LONGEST:  # nan is caught here as well
+        if not 0 <= seconds <= studio.LONGEST:  # nan is caught here as well
             self._complain(line, f"seconds {_short(cell)} is not a number of seconds")
         return seconds + 0.0  # no negative zero, which a spreadsheet takes for a formula
 
@@ -182,16 +189,16 @@ class _Reader:
             self._complain(
                 line,
                 f"{_short(who[1])} answers {verdict} on {_named(who[0])}, "
-                f"but {first[0]} on line {self._lines[who]}",
+                f"but {first[0]} on {self._unit} {self._lines[who]}",
             )
 
     def missing(self) -> dict[Key, str]:
         """Return the questions that nobody answered, and how to say so."""
         seen = {key for key, _ in self._answers} | self._spoilt
         return {
-            key: f"line {self._blank[key]}: no verdict on {_named(key)}"
+            key: f"{self._unit} {self._blank[key]}: no verdict on {_named(key)}"
             if key in self._blank
-            else f"no line about {_named(key)}"
+            else f"no {self._unit} about {_named(key)}"
             for key in self._clusters.questions
             if key not in seen
         }
@@ -224,7 +231,7 @@ class _Reader:
 
 def _text(cell: str) -> str:
     """Return a name or a note without what protects it, and without blanks around it."""
-    return csvfile.unprotected(cell.strip()).strip() if cell else ""
+    return cells.unprotected(cell.strip()).strip() if cell else ""
 
 
 def _named(key: Key) -> str:

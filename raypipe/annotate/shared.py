@@ -1,4 +1,4 @@
-"""Tiles of groups: typical regions of a group's largest clusters, of as many classes as fit."""
+"""Tiles of a class's clusters, and of groups: typical regions of as many classes as fit."""
 
 from __future__ import annotations
 
@@ -8,10 +8,29 @@ from dataclasses import replace
 
 from raypipe.annotate.facts import ClassFacts, Member
 from raypipe.annotate.frames import Frames, Regions
-from raypipe.annotate.tiles import TRIES, Loader, Tile, drawn_tiles, load
+from raypipe.annotate.tiles import TRIES, Loader, Tile, drawn_tiles, load, tiles
+from raypipe.config import SheetsConfig
 from raypipe.storage.run import Run
 
 Cluster = tuple[str, int]
+
+
+def class_tiles(
+    item: ClassFacts, run: Run, config: SheetsConfig, frames: Frames
+) -> list[list[Tile]]:
+    """Draw the tiles of each cluster of a class, or of each group.
+
+    Raises:
+        InputError: If a class's regions cannot be read.
+    """
+    if item.shared:
+        return shared_tiles(item, run, frames, config.tiles, config.tile)
+    regions = Regions.of(run, item.name)
+    own = frames.find(regions.image_ids.tolist())
+    return [
+        tiles(regions.of_cluster(cluster.number), own, config.tiles, config.tile)
+        for cluster in item.clusters
+    ]
 
 
 def shared_tiles(

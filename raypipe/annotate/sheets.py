@@ -19,6 +19,7 @@ _MARGIN, _GAP, _PAD = 28, 8, 14
 _COLUMNS = 6
 _LEAST_WIDTH = 760  # the header's text and plot fit side by side from here on
 _HEADER, _STRIP, _FOOTER = 150, 54, 46
+_TITLE = 50  # above a cluster that stands alone
 _PLOT = (300, 138)
 _ANSWERS = "o  object      d  distractor: something that comes with it      u  unsure"
 
@@ -54,6 +55,31 @@ def contact_sheet(
     pen.text((_MARGIN, top), asked, _INK, _font(15, bold=True))
     pen.text((_MARGIN, top + 24), _ANSWERS, _FAINT, _font(13))
     return sheet
+
+
+def question_picture(
+    facts: ClassFacts, cluster: ClusterFacts, tiles: Sequence[Tile], count: int, side: int
+) -> Image.Image:
+    """Draw one cluster alone, as it stands on the sheet, below the class's name.
+
+    Args:
+        facts: The class.
+        cluster: One of its clusters.
+        tiles: The cluster's tiles.
+        count: Tiles that a cluster has at most; the width of the picture follows from it.
+        side: Width and height of a tile, pixels.
+
+    Returns:
+        RGB.
+    """
+    columns = min(count, _COLUMNS)
+    width = max(columns * side + (columns - 1) * _GAP + 2 * _PAD, _LEAST_WIDTH)
+    height = _cluster_height(len(tiles), columns, side)
+    picture = Image.new("RGB", (width, _TITLE + height), _PAPER)
+    name = _fitted(facts.title, width - 2 * _PAD, 24)
+    ImageDraw.Draw(picture).text((_PAD, 10), name, _INK, _font(24, bold=True))
+    picture.paste(_cluster_panel(cluster, tiles, (width, height), columns, side), (0, _TITLE))
+    return picture
 
 
 def question(facts: ClassFacts) -> str:

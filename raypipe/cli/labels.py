@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from raypipe.cli import agreement, history, options
+from raypipe.cli import agreement, history, options, studio
 from raypipe.progress import say
 
 if TYPE_CHECKING:
@@ -31,7 +31,9 @@ def template(run: options.RunDir = None, config: options.ConfigFile = None) -> N
 
 @app.command(epilog="Example: `raypipe labels ingest labels.csv --annotator ada`")
 def ingest(
-    file: Annotated[str, typer.Argument(help="Labels CSV, path or URI; - for standard input.")],
+    file: Annotated[
+        str, typer.Argument(help="Labels CSV, or JSON of Label Studio; path or URI, - for stdin.")
+    ],
     run: options.RunDir = None,
     annotator: Annotated[
         str | None, typer.Option("--annotator", help="Who answered, where the file does not say.")
@@ -48,7 +50,7 @@ def ingest(
     config: options.ConfigFile = None,
     as_json: options.Json = False,
 ) -> None:
-    """Add the answers of a labels CSV: all of them, or none and every bad line named."""
+    """Add the answers of a file: all of them, or none and every bad line named."""
     from raypipe.annotate import labels, parse
     from raypipe.storage.location import Location
 
@@ -158,6 +160,7 @@ def status(
 
 
 for _command, _example in (
+    (studio.studio, "raypipe labels studio questions"),
     (agreement.agreement, "raypipe labels agreement"),
     (agreement.merge, "raypipe labels merge --by majority"),
     (history.log, "raypipe labels log"),

@@ -11,6 +11,8 @@ import io
 import struct
 import warnings
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import numpy.typing as npt
@@ -40,8 +42,6 @@ _BROKEN = (
 def decode(content: bytes, size: int, max_pixels: int) -> tuple[Pixels, int, int]:
     """Decode an image and resize it to a square; the aspect ratio is not kept.
 
-    Grey, palette, CMYK, alpha and 16-bit images become RGB; EXIF rotation is applied.
-
     Args:
         content: The encoded image.
         size: S, pixels.
@@ -53,19 +53,36 @@ def decode(content: bytes, size: int, max_pixels: int) -> tuple[Pixels, int, int
     Raises:
         RejectedError: If it is no image, truncated or too large.
     """
+    with _reasons():
+        pixels = _whole(content, max_pixels)
+        return _resized(pixels, size), pixels.shape[2], pixels.shape[1]
+
+
+def decode_whole(content: bytes, max_pixels: int) -> Pixels:
+    """Decode an image at its own size.
+
+    Args:
+        content: The encoded image.
+        max_pixels: Most pixels it may have.
+
+    Returns:
+        (H, W, 3) uint8.
+
+    Raises:
+        RejectedError: If it is no image, truncated or too large.
+    """
+    with _reasons():
+        return np.ascontiguousarray(_whole(content, max_pixels).permute(1, 2, 0).numpy())
+
+
+@contextmanager
+def _reasons() -> Iterator[None]:
+    """Turn what decoders raise into the reason of a reject."""
     try:
         with warnings.catch_warnings():
             # Pillow warns of large images; our own limit decides.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content)) as image:
-                if image.width * image.height > max_pixels:
-                    raise RejectedError("too_large", f"{image.width} × {image.height} pixels")
-                pixels = _jpeg(content) if _is_plain_jpeg(image) else None
-                if pixels is None:
-                    image.load()
-                    rgb = np.array(_upright(_rgb(image)), dtype=np.uint8)
-                    pixels = torch.from_numpy(rgb).permute(2, 0, 1)
-                return _resized(pixels, size), pixels.shape[2], pixels.shape[1]
+            yield
     except UnidentifiedImageError:
         # Its own words hold an address in memory, another one each time.
         raise RejectedError("undecodable", "no known image format") from None
@@ -73,6 +90,22 @@ def decode(content: bytes, size: int, max_pixels: int) -> tuple[Pixels, int, int
         raise RejectedError("undecodable", str(error).replace("\n", " ")[:200]) from None
     except Image.DecompressionBombError as error:
         raise RejectedError("too_large", str(error)) from None
+
+
+def _whole(content: bytes, max_pixels: int) -> torch.Tensor:
+    """Return (3, H, W) uint8.
+
+    Grey, palette, CMYK, alpha and 16-bit images become RGB; EXIF rotation is applied.
+    """
+    with Image.open(io.BytesIO(content)) as image:
+        if image.width * image.height > max_pixels:
+            raise RejectedError("too_large", f"{image.width} × {image.height} pixels")
+        pixels = _jpeg(content) if _is_plain_jpeg(image) else None
+        if pixels is None:
+            image.load()
+            rgb = np.array(_upright(_rgb(image)), dtype=np.uint8)
+            pixels = torch.from_numpy(rgb).permute(2, 0, 1)
+        return pixels
 
 
 def _is_plain_jpeg(image: Image.Image) -> bool:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from raypipe import cells
 from raypipe.annotate import csvfile
 from raypipe.annotate.csvfile import COLUMNS, Clusters
 from raypipe.annotate.parse import parse
@@ -219,7 +220,7 @@ def test_spreadsheets_neither_run_nor_rewrite_cells(name: str) -> None:
 
 @given(st.text())
 def test_protection_can_be_undone(cell: str) -> None:
-    assert csvfile.unprotected(csvfile.protected(cell)) == cell
+    assert cells.unprotected(cells.protected(cell)) == cell
 
 
 WORDS = (

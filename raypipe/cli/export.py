@@ -1,0 +1,70 @@
+"""`raypipe export`."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from raypipe.cli import options
+from raypipe.export.formats import Format
+from raypipe.progress import say
+
+
+def export(
+    form: Annotated[Format, typer.Argument(metavar="FORMAT", help="What to write.")],
+    out: Annotated[str, typer.Argument(help="Folder to write, path or URI.")],
+    run: options.RunDir = None,
+    split: Annotated[
+        str | None, typer.Option("--split", help="The set that was refined.  [default: val]")
+    ] = None,
+    dataset: Annotated[
+        str | None, typer.Option("--dataset", help="The dataset that was refined, if another.")
+    ] = None,
+    root: Annotated[str | None, typer.Option("--root", help="Its path or URI.")] = None,
+    rule: Annotated[
+        str, typer.Option("--rule", help="plain, classify or filter.  [default: the first]")
+    ] = "",
+    masks: Annotated[
+        bool, typer.Option("--masks", help="With masks: pixels above a share of the map's maximum.")
+    ] = False,
+    mask_threshold: Annotated[
+        float | None, typer.Option("--mask-threshold", min=0, max=1, help="That share.")
+    ] = None,
+    crf: Annotated[
+        bool, typer.Option("--crf", help="Masks drawn to the image's edges by a dense CRF; slow.")
+    ] = False,
+    copy_images: Annotated[
+        bool, typer.Option("--copy-images", help="Put the images into the export, too.")
+    ] = False,
+    local_root: Annotated[
+        str, typer.Option("--local-root", help="Label Studio: the folder that it serves.")
+    ] = "/",
+    config: options.ConfigFile = None,
+    sets: options.Set = None,
+    as_json: options.Json = False,
+) -> None:
+    """Write boxes and masks for other tools.
+
+    Formats: coco, csv, fiftyone, huggingface, labelstudio, voc, yolo. Each is written shard by
+    shard, to disk or a bucket, and complete once `raypipe-export.json` is there.
+    """
+    from raypipe.export.formats import Options
+    from raypipe.export.formats import export as written
+    from raypipe.export.records import Source
+    from raypipe.storage.location import Location
+
+    sections: dict[str, dict[str, Any]] = {
+        "target": {"name": dataset, "root": root, "split": split},
+        "masks": {"threshold": mask_threshold, "crf": crf or None},
+    }
+    pipeline = options.pipeline(run, config, sets, sections=sections)
+    settings = pipeline.settings
+    made = settings.masks if masks or crf else None
+    source = Source(pipeline.run, pipeline.target_set, rule, made, settings.engine.max_pixels)
+    counts = written(source, form, Location.of(out), Options(copy_images, local_root))
+    if as_json:
+        typer.echo(json.dumps(counts, indent=2))
+    counted = ", ".join(f"{count:,} {name}" for name, count in counts.items())
+    say(f"{form.value}: {counted} in {Location.of(out)}")

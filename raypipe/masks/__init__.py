@@ -1,0 +1,1 @@
+"""The step from refined maps to masks at image size."""
