@@ -184,6 +184,32 @@ class EvaluateConfig(Section):
     worst: PositiveInt = Field(8, description="worst and best cases shown in the report")
 
 
+class MasksConfig(Section):
+    """Masks at image size; the CRF's weights are ours where SEC's are named beside them."""
+
+    threshold: float = Field(
+        0.2, gt=0, lt=1, description="mask: score above this share of the maximum"
+    )
+    crf: bool = Field(False, description="let a dense CRF draw the masks")
+    exponent: float = Field(
+        0.0, ge=0, description="CRF: p(class) = map to this power; 0 = the threshold has p = 0.5"
+    )
+    floor: float = Field(0.05, gt=0, lt=0.5, description="CRF: least probability of the unary")
+    bilateral: float = Field(
+        2.0, ge=0, description="CRF: weight of the position-colour kernel (SEC: 10)"
+    )
+    position: float = Field(30.0, gt=0, description="CRF: its standard deviation, pixels (SEC: 80)")
+    colour: float = Field(
+        13.0, gt=0, description="CRF: its standard deviation, levels of 0..255 (SEC: 13)"
+    )
+    smoothness: float = Field(1.0, ge=0, description="CRF: weight of the position kernel (SEC: 3)")
+    radius: float = Field(3.0, gt=0, description="CRF: its standard deviation, pixels (SEC: 3)")
+    iterations: PositiveInt = Field(10, description="CRF: of the mean field")
+    cells: PositiveInt = Field(
+        4096, description="CRF: exact up to this many pixels, else on a grid of so many cells"
+    )
+
+
 class S3Config(Section):
     """How to reach buckets; part of every s3:// URI that does not say it itself."""
 
@@ -242,6 +268,7 @@ class Settings(BaseSettings):
     simulate: SimulateConfig = SimulateConfig()
     refine: RefineConfig = RefineConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    masks: MasksConfig = MasksConfig()
     s3: S3Config = S3Config()
     engine: EngineConfig = EngineConfig()
 

@@ -12,6 +12,7 @@ from raypipe.resolve import located
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.images import read_shards
 from raypipe.storage.run import Manifest, Plan, Run, State, slug
+from raypipe.storage.usage import attempts
 
 _RECENT = timedelta(minutes=5)
 """How far back a rate looks: long enough for several shards, short enough to show a stall."""
@@ -106,6 +107,20 @@ def _progress(pipeline: Pipeline, begun: Manifest) -> Progress | None:
         rejects=commit.rejects.count(),
         rate=round(recent / max((now - since).total_seconds(), 1.0), 2),
         idle=round(max((now - last).total_seconds(), 0.0), 1),
+    )
+
+
+def nodes(run: Run) -> str:
+    """Say in a line what the cluster of the attempt that ran last has, as it wrote it down."""
+    known = attempts(run)
+    if not known or not known[-1].present:
+        return "nodes: none seen yet"
+    last = known[-1]
+    age = (datetime.now(UTC) - datetime.fromisoformat(last.written)).total_seconds()
+    present = last.present
+    return (
+        f"nodes: {present['nodes']:g} with {present['cpus']:g} CPUs and {present['gpus']:g} GPUs, "
+        f"{age:.0f} s ago; lost in this step: {last.lost}"
     )
 
 

@@ -7,21 +7,26 @@ steps know nothing of each other.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from raypipe.config import DatasetConfig, Settings
 from raypipe.engine import Engine, connected
-from raypipe.errors import InputError, TooManyRejectsError, UsageError
-from raypipe.progress import interrupted, say
+from raypipe.errors import InputError, UsageError
+from raypipe.outcome import check_rejects, counted
+from raypipe.progress import about, interrupted, say
 from raypipe.resolve import located, remember
 from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, slug
+from raypipe.storage.usage import recording
 
 if TYPE_CHECKING:
     from raypipe.annotate.labels import Status
     from raypipe.annotate.serve import Site
+    from raypipe.engine.nodes import Node
 
 
 class Pipeline:
@@ -40,6 +45,7 @@ class Pipeline:
         self._stack = ExitStack()
         self._engine: Engine | None = None
         self._told: set[str] = set()
+        self._tally: Counter[str] = Counter()
 
     def __enter__(self) -> Pipeline:
         return self
@@ -52,8 +58,14 @@ class Pipeline:
         """The Ray cluster, connected when it is first needed."""
         if self._engine is None:
             manager: AbstractContextManager[Engine] = connected(self.settings.engine)
-            self._engine = self._stack.enter_context(manager)
+            self._engine = replace(self._stack.enter_context(manager), tally=self._tally)
         return self._engine
+
+    def _nodes(self) -> list[Node]:
+        """Return the nodes of the cluster; none before it is joined."""
+        from raypipe.engine.nodes import listed
+
+        return listed() if self._engine is not None else []
 
     # -- the steps, in their order ------------------------------------------------------------
 
@@ -185,8 +197,8 @@ class Pipeline:
         say(f"{plan.step}: trying {done.counts['rejects']:,} rejects again")
         manifest = execute()
         recovered = done.counts["rejects"] - manifest.counts["rejects"]
-        say(f"{plan.step}: {recovered:,} recovered, {_counted(manifest.counts)}")
-        self._check_rejects(manifest)
+        say(f"{plan.step}: {recovered:,} recovered, {counted(manifest.counts)}")
+        check_rejects(self.run, manifest, self.settings.engine.max_reject_share)
         return manifest
 
     def _retriable(self, step: str) -> tuple[Plan, Callable[[], Manifest]]:
@@ -345,9 +357,9 @@ class Pipeline:
         if done is not None and state == "done" and not fresh and not unlucky:
             if plan.step not in self._told:
                 self._told.add(plan.step)
-                say(f"{plan.step}: done already, {_counted(done.counts)}")
+                say(f"{plan.step}: done already, {counted(done.counts)}")
             remember(self.run, self.settings, plan.step)
-            self._check_rejects(done)
+            check_rejects(self.run, done, self.settings.engine.max_reject_share)
             return done
         if state == "stale":
             say(f"{plan.step}: stale ({'; '.join(reasons)}), doing it again")
@@ -356,32 +368,15 @@ class Pipeline:
         if fresh and self.run.step(plan.step).exists():
             say(f"{plan.step}: --fresh deletes {self.run.step(plan.step)}")
             self.run.step(plan.step).delete()
-        manifest = execute()
+        with (
+            about(str(self.run), plan.step),
+            recording(self.run, plan.step, self._nodes, self._tally),
+        ):
+            manifest = execute()
         if interrupted.is_set():
             raise KeyboardInterrupt
         self._told.add(plan.step)
         remember(self.run, self.settings, plan.step)
-        say(f"{plan.step}: {_counted(manifest.counts)} in {manifest.seconds:.1f} s")
-        self._check_rejects(manifest)
+        say(f"{plan.step}: {counted(manifest.counts)} in {manifest.seconds:.1f} s")
+        check_rejects(self.run, manifest, self.settings.engine.max_reject_share)
         return manifest
-
-    def _check_rejects(self, manifest: Manifest) -> None:
-        """Raise if a step rejected more inputs than the limit allows, each time it is asked for."""
-        counts, limit = manifest.counts, self.settings.engine.max_reject_share
-        if counts.get("failed", 0) > limit * (counts.get("failed", 0) + counts.get("classes", 0)):
-            raise TooManyRejectsError(
-                f"{counts['failed']} of {counts['failed'] + counts['classes']} classes failed, "
-                f"the limit is {limit:.0%}",
-                "the reasons are in the lines above and in the step's manifest.json",
-            )
-        if counts.get("rejects", 0) > limit * counts.get("images", 0):
-            raise TooManyRejectsError(
-                f"{counts['rejects']} of {counts['images']} images were rejected, "
-                f"the limit is {limit:.0%}",
-                f"the reasons are in {self.run.step(manifest.step)}/rejects; "
-                "--set engine.max_reject_share=1 accepts it",
-            )
-
-
-def _counted(counts: dict[str, int]) -> str:
-    return ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -48,6 +48,20 @@ def resolve(
     return run, _all_reached(config.load(file, flags, _current(run, first)))
 
 
+def settings_of(file: str | None, flags: dict[str, Any]) -> Settings:
+    """Return the settings as they were asked for now; the run need not be there, or named.
+
+    Args:
+        file: A TOML run file, or None.
+        flags: Nested values from the command line.
+
+    Raises:
+        ConfigError: If a value does not fit.
+    """
+    found = _all_reached(config.load(file, flags))
+    return found.model_copy(update={"run": _reached(found.run, found.s3)})
+
+
 def _reached(uri: str, options: S3Config) -> str:
     """Return a URI that says itself how its bucket is reached."""
     return s3.with_options(uri, s3.S3Options(**options.model_dump()))

@@ -32,13 +32,26 @@ def commands(text: str) -> Iterator[str]:
 def test_commands_exist(page: Path) -> None:
     for line in commands(page.read_text(encoding="utf-8")):
         words = shlex.split(line)[1:]
-        command = typer.main.get_command(app)
-        while hasattr(command, "commands") and words and words[0] in command.commands:
-            command = command.commands[words.pop(0)]
-        assert not hasattr(command, "commands") or not words, f"{page.name}: {line}"
-        known = {name for option in command.params for name in option.opts} | {"--help", "-h"}
+        known = options(words)
+        if words[:1] == ["submit"] and words[1:] and words[1][0] != "[":
+            job = ["run", *words[2:]] if words[1].endswith(".toml") else words[1:]
+            known |= options(job if not job[0].startswith("-") else ["submit"])
         used = {word.split("=")[0] for word in words if re.fullmatch(r"-{1,2}[a-z][\w=-]*", word)}
         assert used <= known, f"{page.name}: {line}: {used - known}"
+
+
+def options(words: list[str]) -> set[str]:
+    """Return the options of a command and of what it is part of; fails if there is no such."""
+    words, command = list(words), typer.main.get_command(app)
+    known = {"--help", "-h"} | {name for option in command.params for name in option.opts}
+    while words and words[0].startswith("-"):
+        words = words[2:]
+    while hasattr(command, "commands") and words and words[0] in command.commands:
+        command = command.commands[words.pop(0)]
+    assert not hasattr(command, "commands") or not words, f"no command {' '.join(words)}"
+    return known | {
+        name for option in command.params for name in (*option.opts, *option.secondary_opts)
+    }
 
 
 def test_every_link_leads_somewhere() -> None:

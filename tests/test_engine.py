@@ -19,6 +19,7 @@ from PIL import Image
 from raypipe.config import EngineConfig
 from raypipe.engine import Engine, Failed, Needs, ShardWorker, connect, connected
 from raypipe.engine.capacity import Capacity
+from raypipe.engine.tries import counting
 from raypipe.engine.workers import Guarded, Reading
 from raypipe.errors import (
     ClusterUnavailableError,
@@ -248,6 +249,25 @@ def test_a_retry_works_on_the_rejects_of_committed_shards_only(engine, world) ->
     assert sorted(made.commit.rejected()["image_id"].to_pylist()) == ["s1-2", "s3-0"]
 
 
+class Mortal(Widths):
+    """Dies with its process at the first shard that it begins, once."""
+
+    def __call__(self, shard: DecodedShard) -> None:
+        mark = Path(self._commit.run.root.path) / "died"
+        if not mark.exists():
+            mark.touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().__call__(shard)
+
+
+def test_shards_that_are_begun_again_are_counted(engine, world) -> None:
+    made = world(s1=(5, 9), s2=(7,))
+    engine.tally.clear()
+    run_shards(engine, made, Mortal)
+    assert 1 <= engine.tally["retries"] <= 2, "the other shard may have been begun, too"
+    assert len(made.widths()) == 3
+
+
 def test_nothing_left_needs_no_worker(engine, world) -> None:
     made = world(s1=(5, 6))
     made.do("s1")
@@ -282,20 +302,24 @@ def row_of(shard: str) -> dict[str, str]:
     return {"shard": shard, "part": PART}
 
 
-def test_a_shard_that_a_task_decoded_is_the_same_shard(world) -> None:
+ABOUT = ("run", "step")
+
+
+def test_a_shard_that_a_task_decoded_is_the_same_shard(engine, world) -> None:
     made = world(s1=(5, 0, 7))
-    row = Reading(made.read)(row_of("s1"))
+    row = Reading(made.read, ABOUT)(row_of("s1"))
     assert set(row) == {"shard", "facts", "pixels", "error"}
-    assert Guarded(Widths, made.commit, None, THREADS)(row) == {"images": 3, "error": ""}
+    done = Guarded(Widths, made.commit, None, THREADS, ABOUT, counting())(row)
+    assert (done["shard"], done["images"], done["rejects"], done["error"]) == ("s1", 3, 1, "")
     assert made.widths() == {"s1-0": 5, "s1-2": 7}
     assert made.commit.rejected()["image_id"].to_pylist() == ["s1-1"]
 
 
-def test_an_error_of_a_task_goes_past_the_network(world) -> None:
+def test_an_error_of_a_task_goes_past_the_network(engine, world) -> None:
     made = world(s1=(5,))
     made.read.images.parts.place(PART).delete()
-    row = Reading(made.read)(row_of("s1"))
-    summary = Guarded(Widths, made.commit, None, THREADS)(row)
+    row = Reading(made.read, ABOUT)(row_of("s1"))
+    summary = Guarded(Widths, made.commit, None, THREADS, ABOUT, counting())(row)
     assert made.calls() == []
     error = from_json(summary["error"])
     assert isinstance(error, MissingError)
@@ -328,6 +352,15 @@ def test_gpus_are_waited_for_only_where_they_can_come(engine) -> None:
     with pytest.raises(ConfigError, match="this machine has no GPU") as caught:
         connect._engine(EngineConfig(device="gpu"), local=True)  # as if it had been started here
     assert "engine.device = cpu" in caught.value.remedy
+
+
+def test_rays_client_is_told_to_submit_instead() -> None:
+    with (
+        pytest.raises(ClusterUnavailableError, match="ray://head:10001") as caught,
+        connected(EngineConfig(address="ray://head:10001")),
+    ):
+        pass
+    assert "raypipe submit" in caught.value.remedy
 
 
 def test_an_address_that_nobody_listens_at_is_named_at_once() -> None:

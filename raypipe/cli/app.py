@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from enum import StrEnum
 from typing import Annotated
 
 import typer
@@ -11,18 +13,24 @@ from raypipe.cli import (
     annotate,
     cluster,
     cluster_check,
+    compare,
     demo,
+    doctor,
     evaluate,
+    export,
     extract,
     fit,
     index,
     labels,
     refine,
+    report,
     retry,
     run,
     sheets,
     status,
+    submit,
 )
+from raypipe.progress import LOG_FORMAT
 
 app = typer.Typer(
     name="raypipe",
@@ -36,6 +44,13 @@ app = typer.Typer(
 )
 
 
+class LogFormat(StrEnum):
+    """How lines on stderr look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 def _version(value: bool) -> None:
     if value:
         typer.echo(f"raypipe {__version__}")
@@ -47,9 +62,13 @@ def root(
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
     ] = False,
+    log_format: Annotated[
+        LogFormat, typer.Option("--log-format", envvar=LOG_FORMAT, help="Of the lines on stderr.")
+    ] = LogFormat.TEXT,
 ) -> None:
     """Find objects in images from image-level labels alone."""
     del version
+    os.environ[LOG_FORMAT] = log_format.value  # for workers, too
 
 
 _START, _STEPS, _WHOLE, _CLOUD = "Start", "Steps", "Whole runs", "Clusters"
@@ -64,10 +83,20 @@ for _command, _panel, _example in (
     (annotate.annotate, _STEPS, "raypipe annotate --run runs/ilsvrc"),
     (refine.refine, _STEPS, "raypipe refine --images new_photos --classes boat"),
     (evaluate.evaluate, _STEPS, "raypipe evaluate --split val"),
+    (compare.compare, _STEPS, "raypipe compare runs/voc runs/voc-other"),
+    (export.export, _STEPS, "raypipe export coco boxes --split val"),
     (run.run, _WHOLE, "raypipe run jobs/voc2012.toml"),
     (retry.retry, _WHOLE, "raypipe retry --run runs/ilsvrc"),
     (status.status, _WHOLE, "raypipe status --run runs/voc"),
+    (report.report, _WHOLE, "raypipe report --run runs/ilsvrc"),
+    (doctor.doctor, _CLOUD, "raypipe doctor --config jobs/voc2012.toml"),
     (cluster_check.cluster_check, _CLOUD, "raypipe cluster-check cluster.yaml --images 1300000"),
 ):
     app.command(epilog=f"Example: `{_example}`", rich_help_panel=_panel)(_command)
+app.command(
+    epilog="Example: `raypipe submit extract --config jobs/ilsvrc.toml`",
+    rich_help_panel=_CLOUD,
+    # The job's own options are none of submit's, wherever they stand.
+    context_settings={"ignore_unknown_options": True},
+)(submit.submit)
 app.add_typer(labels.app, name="labels", rich_help_panel=_STEPS)

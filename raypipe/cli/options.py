@@ -12,6 +12,7 @@ import typer
 from raypipe.errors import UsageError
 
 if TYPE_CHECKING:
+    from raypipe.config import Settings
     from raypipe.pipeline import Pipeline
     from raypipe.storage.run import Manifest
 
@@ -149,16 +150,38 @@ def pipeline(
     from raypipe.pipeline import Pipeline
     from raypipe.resolve import resolve
 
-    flags: dict[str, Any] = {} if run is None else {"run": run}
     given = dict(sections or {}) | {"engine": {"address": address, "cpus": cpus}}
-    for section, values in given.items():
+    found, settings = resolve(config, _flags(run, sets, given), partial=partial)
+    return Pipeline(found, settings, fresh=fresh)
+
+
+def settings(
+    run: str | None,
+    config: str | None,
+    sets: Sequence[str] | None,
+    *,
+    address: str | None = None,
+    sections: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Settings:
+    """Put a command's options together where there need be no run yet; see `pipeline`."""
+    from raypipe.resolve import settings_of
+
+    given = dict(sections or {}) | {"engine": {"address": address}}
+    return settings_of(config, _flags(run, sets, given))
+
+
+def _flags(
+    run: str | None, sets: Sequence[str] | None, sections: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the options that were given as nested settings."""
+    flags: dict[str, Any] = {} if run is None else {"run": run}
+    for section, values in sections.items():
         kept = {name: value for name, value in values.items() if value is not None}
         if kept:
             flags[section] = kept
     for item in sets or ():
         _set(flags, item)
-    found, settings = resolve(config, flags, partial=partial)
-    return Pipeline(found, settings, fresh=fresh)
+    return flags
 
 
 def _set(flags: dict[str, Any], item: str) -> None:

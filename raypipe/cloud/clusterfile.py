@@ -36,6 +36,7 @@ class NodeType:
         maximum: Workers of it, at most.
         resources: What Ray may place on it, as `{"CPU": 16, "GPU": 1}`.
         config: Parameters of EC2's RunInstances, and `SubnetIds`.
+        labels: What Ray tells of its nodes, by name.
     """
 
     name: str
@@ -44,6 +45,7 @@ class NodeType:
     maximum: int
     resources: Mapping[str, Any]
     config: Mapping[str, Any]
+    labels: Mapping[str, Any]
 
     @property
     def instance(self) -> str:
@@ -114,6 +116,7 @@ class ClusterFile:
             int(found.get("max_workers", widest)),
             mapping(found.get("resources")),
             mapping(found.get("node_config")),
+            mapping(found.get("labels")),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from raypipe.cloud.clusterfile import ClusterFile, Finding, NodeType, dig, mapping, sequence
+from raypipe.engine.nodes import MACHINE, MARKET
 
 _SSH = 22
 _ANYWHERE = {"0.0.0.0/0", "::/0"}
@@ -15,6 +16,7 @@ def findings(file: ClusterFile) -> Iterator[Finding]:
     for node in file.nodes:
         yield from _node(node)
         yield from _disks(node)
+        yield from _labels(node)
     yield from _ports(dig(file.provider, "security_group", "IpPermissions"))
     zones = str(file.provider.get("availability_zone", "")).split(",")
     if any(node.spot for node in file.nodes) and len([zone for zone in zones if zone.strip()]) < 2:
@@ -41,6 +43,16 @@ def _node(node: NodeType) -> Iterator[Finding]:
     if node.config.get("LaunchTemplate"):
         what = "a launch template can hold anything, and cannot be read offline"
         yield Finding(f"{node.name}.LaunchTemplate", what, "write its parameters into the file")
+
+
+def _labels(node: NodeType) -> Iterator[Finding]:
+    """Labels that would put another machine on the bill than the one that runs."""
+    wanted = {MACHINE: node.instance, MARKET: "spot" if node.spot else "on-demand"}
+    for name, value in wanted.items():
+        said = str(node.labels.get(name, value))
+        if value and said != value:
+            what = f"says {said}, the node is {value}: `raypipe report` would count another cost"
+            yield Finding(f"{node.name}.labels", f"{name} {what}", f"write {name}: {value}")
 
 
 def _disks(node: NodeType) -> Iterator[Finding]:

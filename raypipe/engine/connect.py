@@ -118,14 +118,19 @@ def _silenced_stderr() -> Iterator[None]:
 
 
 def _require_answer(address: str) -> None:
-    """Raise if nobody listens at `host:port` or `ray://host:port`.
+    """Raise if nobody listens at `host:port`, or it is the address of Ray's client.
 
     Ray itself retries for a minute and then ends the process.
 
     Raises:
         ClusterUnavailableError: Naming the address.
     """
-    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if address.startswith("ray://"):
+        raise ClusterUnavailableError(
+            f"Ray cluster {address}: Ray Data does not run through Ray's client",
+            "run the command on the cluster: raypipe submit COMMAND --address http://HEAD:8265",
+        )
+    host, _, port = address.rpartition(":")
     if not port.isdigit():
         return  # `auto` and the like: Ray knows them
     try:

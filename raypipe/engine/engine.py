@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -12,10 +13,12 @@ import pyarrow as pa
 
 from raypipe.config import EngineConfig
 from raypipe.engine.capacity import Capacity, Pool
+from raypipe.engine.measures import measures
+from raypipe.engine.tries import counted, counting
 from raypipe.engine.waiting import telling
-from raypipe.engine.workers import Guarded, Reading, Row, ShardWorker
+from raypipe.engine.workers import Guarded, Reading, Row, ShardWorker, Summary
 from raypipe.errors import RaypipeError, from_json
-from raypipe.progress import say, tracking
+from raypipe.progress import detail, say, tracking
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.run import slug
 
@@ -64,10 +67,12 @@ class Engine:
     Attributes:
         config: How wide to go.
         on_gpu: Whether networks run on GPUs; that can be before the cluster has any.
+        tally: `retries`: shards that were begun again because a worker was lost.
     """
 
     config: EngineConfig
     on_gpu: bool
+    tally: Counter[str] = field(default_factory=Counter)
 
     @property
     def actors(self) -> int:
@@ -102,11 +107,14 @@ class Engine:
         done, rejects = commit.done(), commit.rejects
         again = shards.filter(_named(shards, rejects.done() & done))
         left = shards.filter(_named(shards, done, other=True))
+        metrics = measures(*_about(commit))
         with tracking(what, sum(shards["images"].to_pylist()), "images") as tracker:
             tracker.skip(sum(shards.filter(_named(shards, done))["images"].to_pylist()))
+            metrics.left(tracker.left)
             with telling(what, tracker, on_gpu=self.on_gpu):
-                for summary in self._stream(what, left, read, worker, context):
-                    tracker.advance(int(summary["images"]))
+                for summary in self._stream(what, left, commit, read, worker, context):
+                    tracker.advance(summary.images)
+                    metrics.left(tracker.left)
         if not retry:
             return
         reread = replace(read, rejects=rejects)
@@ -115,17 +123,18 @@ class Engine:
             tracking(what, rejects.count(), "images") as tracker,
             telling(what, tracker, on_gpu=self.on_gpu),
         ):
-            for summary in self._stream(what, again, reread, worker, context):
-                tracker.advance(int(summary["images"]))
+            for summary in self._stream(what, again, commit, reread, worker, context):
+                tracker.advance(summary.images)
 
     def _stream(
         self,
         what: str,
         shards: pa.Table,
+        commit: ShardCommit,
         read: ReadShard,
         worker: type[ShardWorker],
         context: object,
-    ) -> Iterator[Row]:
+    ) -> Iterator[Summary]:
         """Yield the workers' summary rows as they come.
 
         Raises:
@@ -144,17 +153,26 @@ class Engine:
         # 2. Read and decode. For GPUs in tasks, on every CPU of the cluster; where CPUs compute,
         #    in the actor itself: pixels cross no border, and no task has to wait for a CPU that
         #    the actors hold (Ray Data would wait for ever without an error).
+        about = _about(commit)
         if self.on_gpu:
-            rows = rows.map(Reading(read), num_cpus=_READER_CPUS)
+            rows = rows.map(Reading(read, about), num_cpus=_READER_CPUS)
         # 3. The network: actors, a whole shard a call. They come and go with the cluster.
         capacity = Capacity.now()
         threads = 1 if self.on_gpu else self.config.cpus_per_actor
         fitting = capacity.actors(self.config, on_gpu=self.on_gpu)
         pool = Pool.of(self.config, fitting, shards.num_rows, on_gpu=self.on_gpu)
         say(f"{what}: {pool.words(fitting, on_gpu=self.on_gpu)}")
+        tries = counting()
         summaries = rows.map(
             cast("Callable[[Row], Row]", Guarded),  # Ray builds classes itself; its type lacks it
-            fn_constructor_args=(worker, context, None if self.on_gpu else read, threads),
+            fn_constructor_args=(
+                worker,
+                context,
+                None if self.on_gpu else read,
+                threads,
+                about,
+                tries,
+            ),
             compute=ray.data.ActorPoolStrategy(
                 min_size=pool.least,
                 max_size=pool.most,
@@ -167,10 +185,13 @@ class Engine:
         )
         # 4. Only summaries come back.
         with _unwrapped():
-            for summary in summaries.iter_rows():
-                if summary["error"]:
-                    raise from_json(summary["error"])
+            for row in summaries.iter_rows():
+                summary = Summary(**row)
+                if summary.error:
+                    raise from_json(summary.error)
+                detail(f"{what}: shard done", asdict(summary))
                 yield summary
+            self.tally["retries"] += counted(tries)
 
     def tasks(
         self,
@@ -219,6 +240,11 @@ class Engine:
                 if not waiting:
                     return
                 yield from _collect(waiting, isolated=isolated)
+
+
+def _about(commit: ShardCommit) -> tuple[str, str]:
+    """Return the names of run and step, as metrics tell them."""
+    return commit.run.root.name, commit.plan.step
 
 
 def _named(shards: pa.Table, slugs: set[str], *, other: bool = False) -> pa.Array:

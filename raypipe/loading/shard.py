@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from raypipe.errors import MissingError
 from raypipe.loading.decode import RejectedError, decode
+from raypipe.stages import rejected, stage
 from raypipe.storage.blob import Blob, read_blobs, read_order
 from raypipe.storage.commit import ShardCommit
 from raypipe.storage.images import ShardReader
@@ -118,7 +119,9 @@ def commit_shard(
     names = [output.table.name for output in commit.outputs]
     rows = REJECTS.build([vars(reject) for reject in rejects])
     again = shard.image_ids if shard.retried else None
-    commit.write(shard.name, dict(zip(names, tables, strict=True)), rows, again)
+    rejected(reject.reason for reject in rejects)
+    with stage("commit"):
+        commit.write(shard.name, dict(zip(names, tables, strict=True)), rows, again)
 
 
 @dataclass(frozen=True)
@@ -150,10 +153,13 @@ class ReadShard:
         pixels = np.empty((len(items), self.size, self.size, 3), np.uint8)
         images: list[ShardImage] = []
         rejects: list[Reject] = []
-        contents = read_blobs([item["uri"] for item in items])
-        for item, content in zip(items, contents, strict=True):
+        contents = iter(read_blobs([item["uri"] for item in items]))
+        for item in items:
+            with stage("read"):
+                content = next(contents)
             try:
-                width, height = self._decode(content, pixels[len(images)])
+                with stage("decode"):
+                    width, height = self._decode(content, pixels[len(images)])
             except RejectedError as error:
                 rejects.append(Reject(item["image_id"], item["uri"], error.reason, error.detail))
                 continue

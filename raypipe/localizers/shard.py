@@ -18,6 +18,7 @@ from raypipe.localizers.base import Localizer
 from raypipe.localizers.job import LocalizerJob
 from raypipe.localizers.network import default_batch
 from raypipe.maps import Floats, normalised
+from raypipe.stages import stage
 
 Cells = npt.NDArray[np.intp]
 
@@ -107,7 +108,8 @@ class ShardLocalizer:
         again: list[int] = []
         for start in range(0, len(shard.images), self._batch_size):
             positions = range(start, min(start + self._batch_size, len(shard.images)))
-            batch, failed = _localize(self._localizer, shard, positions)
+            with stage("forward"):
+                batch, failed = _localize(self._localizer, shard, positions)
             again += failed
             yield batch
         for position in again:
@@ -123,7 +125,9 @@ class ShardLocalizer:
     def embed(self, shard: DecodedShard) -> Iterator[npt.NDArray[np.float32]]:
         """Yield (B, d) float32 for batches of a shard: the input of the last linear layer."""
         for start in range(0, len(shard.images), self._batch_size):
-            yield self._localizer.embed(_writable(shard, start, start + self._batch_size))
+            with stage("forward"):
+                vectors = self._localizer.embed(_writable(shard, start, start + self._batch_size))
+            yield vectors
 
     @cached_property
     def _precise(self) -> Localizer:

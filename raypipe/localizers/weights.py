@@ -5,8 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import sys
 from collections import OrderedDict
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -157,7 +159,8 @@ def _download(config: LocalizerConfig) -> tuple[Mapping[str, Tensor], tuple[str,
     """Return published weights, from torch's cache or its server."""
     weights = _published(config)
     try:
-        state = weights.get_state_dict(progress=False, check_hash=True)  # type: ignore[attr-defined]
+        with redirect_stdout(sys.stderr):  # it says so where results go
+            state = weights.get_state_dict(progress=False, check_hash=True)  # type: ignore[attr-defined]
     except (OSError, RuntimeError) as error:
         raise ConfigError(
             f"{weights}: cannot be downloaded ({error})",

@@ -28,6 +28,14 @@ def drop(*path: str) -> Plant:
     return plant
 
 
+def both(*plants: Plant) -> Plant:
+    def plant(content: dict[str, Any]) -> None:
+        for own in plants:
+            own(content)
+
+    return plant
+
+
 TYPES = "available_node_types"
 SPOT = (TYPES, "gpu.spot", "node_config")
 HEAD = (TYPES, "head", "node_config")
@@ -103,7 +111,7 @@ MISTAKES: dict[str, tuple[Plant, str, str]] = {
         "give it as int",
     ),
     "no such machine": (
-        put(*SPOT, "InstanceType", value="g6.4xlarg"),
+        both(put(*SPOT, "InstanceType", value="g6.4xlarg"), drop(TYPES, "gpu.spot", "labels")),
         "gpu.spot.InstanceType",
         "g6.4xlarge",
     ),
@@ -147,7 +155,7 @@ MISTAKES: dict[str, tuple[Plant, str, str]] = {
         "GPU: 0",
     ),
     "head on spot": (
-        put(*HEAD, "InstanceMarketOptions", value=MARKET),
+        both(put(*HEAD, "InstanceMarketOptions", value=MARKET), drop(TYPES, "head", "labels")),
         "head.InstanceMarketOptions",
         "take InstanceMarketOptions off",
     ),
@@ -158,11 +166,24 @@ MISTAKES: dict[str, tuple[Plant, str, str]] = {
         "on-demand GPU type with min_workers: 1",
     ),
     "floor on spot": (
-        put(TYPES, "gpu.ondemand", "node_config", "InstanceMarketOptions", value=MARKET),
+        both(
+            put(TYPES, "gpu.ondemand", "node_config", "InstanceMarketOptions", value=MARKET),
+            drop(TYPES, "gpu.ondemand", "labels"),
+        ),
         "gpu.ondemand",
         "on-demand GPU type",
     ),
     "on-demand grown first": (grown_first, "gpu.z", "sorts before gpu.spot"),
+    "label of another machine": (
+        put(TYPES, "cpu.spot", "labels", "raypipe.io/machine", value="m6i.2xlarge"),
+        "cpu.spot.labels",
+        "write raypipe.io/machine: m6i.4xlarge",
+    ),
+    "label of another market": (
+        put(TYPES, "gpu.spot", "labels", "ray.io/market-type", value="on-demand"),
+        "gpu.spot.labels",
+        "write ray.io/market-type: spot",
+    ),
     "one zone": (
         put("provider", "availability_zone", value="us-east-1a"),
         "provider.availability_zone",

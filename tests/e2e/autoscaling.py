@@ -11,8 +11,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,7 +43,9 @@ class Autoscaling:
         found = []
         for process in self.head.children(recursive=True):
             with suppress(psutil.Error):  # it may end between two looks
-                if "raylet/raylet" in _words(process) and "monitor.py" in _words(process.parent()):
+                if "raylet/raylet" in command_line(process) and "monitor.py" in command_line(
+                    process.parent()
+                ):
                     found.append(process)
         return found
 
@@ -59,7 +61,9 @@ class Autoscaling:
 def workers(node: psutil.Process) -> list[psutil.Process]:
     """Return the processes of a node that hold networks."""
     with suppress(psutil.NoSuchProcess):
-        return [child for child in node.children() if _words(child).startswith("ray::MapWorker")]
+        return [
+            child for child in node.children() if command_line(child).startswith("ray::MapWorker")
+        ]
     return []
 
 
@@ -70,7 +74,7 @@ def lose(node: psutil.Process) -> None:
             process.kill()
 
 
-def _words(process: psutil.Process | None) -> str:
+def command_line(process: psutil.Process | None) -> str:
     """Return a command line; of a process that has ended, nothing."""
     try:
         return " ".join(process.cmdline()) if process else ""
@@ -81,38 +85,64 @@ def _words(process: psutil.Process | None) -> str:
 @contextmanager
 def autoscaling(*, v2: bool) -> Iterator[Autoscaling]:
     """Start such a cluster with Ray's first or second autoscaler, on loopback, and end it."""
-    folder = Path(tempfile.mkdtemp(prefix="scaling-"))  # sockets' paths must be short
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{taken.getsockname()[1]}"
-    config = folder / "cluster.yaml"
-    config.write_text(json.dumps(_config(address, v2=v2)), encoding="utf-8")
-    env = os.environ | LOOPBACK | {
-        "RAY_FAKE_CLUSTER": "1", "RAY_TMPDIR": str(folder), "AUTOSCALER_UPDATE_INTERVAL_S": "1",
+    (port,) = free_ports(1)
+    address = f"127.0.0.1:{port}"
+    env = {
+        "RAY_FAKE_CLUSTER": "1", "AUTOSCALER_UPDATE_INTERVAL_S": "1",
         # A lost node is noticed after 2 seconds, not 15; one that is slow to answer still has 10.
         "RAY_health_check_period_ms": "500", "RAY_health_check_failure_threshold": "4",
     }  # fmt: skip
     if v2:
         env |= {"RAY_enable_autoscaler_v2": "1", "RAY_CLOUD_INSTANCE_ID": FAKE_HEAD_NODE_ID,
                 "RAY_NODE_TYPE_NAME": _HEAD}  # fmt: skip
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as config:
+        json.dump(_config(address, v2=v2), config)
+        config.flush()
+        words = ("--num-cpus", "1", "--include-dashboard", "false", "--autoscaling-config",
+                 config.name)  # fmt: skip
+        with head(port, words, env, port) as process:
+            yield Autoscaling(address, process)
+
+
+@contextmanager
+def head(
+    port: int, words: Sequence[str], env: Mapping[str, str], answers: int
+) -> Iterator[psutil.Process]:
+    """Start the head of a cluster on loopback, and end it and all that it has started.
+
+    Args:
+        port: Of the cluster.
+        words: Further options of `ray start`.
+        env: Further variables.
+        answers: Port that is open once the head is up.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="head-"))  # sockets' paths must be short
     command = [
         str(Path(sys.executable).parent / "ray"), "start", "--head", "--block",
-        "--node-ip-address", "127.0.0.1", "--port", address.rpartition(":")[2],
-        "--num-cpus", "1", "--num-gpus", "0", "--object-store-memory", str(_STORE),
-        "--include-dashboard", "false", "--disable-usage-stats", "--temp-dir", str(folder),
-        "--autoscaling-config", str(config),
+        "--node-ip-address", "127.0.0.1", "--port", str(port), "--num-gpus", "0",
+        "--object-store-memory", str(_STORE), "--disable-usage-stats", "--temp-dir", str(folder),
+        *words,
     ]  # fmt: skip
     with (folder / "log").open("wb") as log:
         started = subprocess.Popen(
-            command, env=env, stdout=log, stderr=log, stdin=subprocess.DEVNULL,
-            start_new_session=True,
+            command, env=os.environ | LOOPBACK | {"RAY_TMPDIR": str(folder)} | env, stdout=log,
+            stderr=log, stdin=subprocess.DEVNULL, start_new_session=True,
         )  # fmt: skip
     try:
-        _wait_for(address, started, folder / "log")
-        yield Autoscaling(address, psutil.Process(started.pid))
+        _wait_for(answers, started, folder / "log")
+        yield psutil.Process(started.pid)
     finally:
         _end(started)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Return ports of 127.0.0.1 that nobody has now."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for taken in sockets:
+            taken.bind(("127.0.0.1", 0))
+        return [int(taken.getsockname()[1]) for taken in sockets]
 
 
 def _config(address: str, *, v2: bool) -> dict[str, object]:
@@ -147,15 +177,14 @@ def _config(address: str, *, v2: bool) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _wait_for(address: str, started: subprocess.Popen[bytes], log: Path) -> None:
-    host, _, port = address.rpartition(":")
+def _wait_for(port: int, started: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline and started.poll() is None:
         with suppress(OSError):
-            socket.create_connection((host, int(port)), timeout=1).close()
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
             return
         time.sleep(0.1)
-    raise RuntimeError(f"no cluster at {address}: {log.read_text(errors='replace')}")
+    raise RuntimeError(f"no cluster at port {port}: {log.read_text(errors='replace')}")
 
 
 def _end(started: subprocess.Popen[bytes]) -> None:

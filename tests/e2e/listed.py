@@ -15,6 +15,7 @@ from raypipe.storage.location import Location
 
 def draw(root: Path, files: int, repeats: int) -> None:
     """Draw images of two classes, one of them broken, each listed so often under other names."""
+    root.mkdir(exist_ok=True)
     generator = np.random.default_rng(0)
     for number in range(files):
         pixels = generator.integers(0, 255, (6, 8, 3), dtype=np.uint8)

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from raypipe.storage.run import Run
+from raypipe.storage.usage import attempts
 from tests.conftest import RunCli
 from tests.e2e.autoscaling import Autoscaling, autoscaling, lose, workers
 from tests.e2e.listed import Place, command, draw, rows
@@ -61,6 +63,10 @@ def test_nodes_come_one_is_lost_and_they_go(v2, local, weights, folder, tmp_path
         assert driver.returncode == 0, log.read_text()
         assert "networks on GPUs, 2 actors (0 fit now)" in log.read_text()
         assert rows(place) == local
+        (used,) = [item for item in attempts(Run.at(str(place.at("")))) if item.step == "extract"]
+        assert used.lost == 1
+        gpu_seconds = sum(kind.seconds * kind.gpus for kind in used.kinds)
+        assert 0 < gpu_seconds < 2 * used.seconds, used
         ended = time.monotonic()
         while cluster.nodes():  # no request for nodes and no idle actor keeps one
             assert time.monotonic() - ended < DEADLINE
