@@ -68,8 +68,13 @@ def _together(part: Part, task: Task, settings: Settings) -> list[Speed]:
 
 
 def _run_part(
-    part: Part, task: Task, settings: Settings, at: int, barrier: Barrier, results: Any,  # noqa: ANN401
-) -> None:  # fmt: skip
+    part: Part,
+    task: Task,
+    settings: Settings,
+    at: int,
+    barrier: Barrier,
+    results: Any,  # noqa: ANN401 -- a queue of a spawn context, which has no public type
+) -> None:
     torch.set_num_threads(settings["threads"])
     outcome = None
     try:
@@ -302,7 +307,7 @@ def _grad_cam(
     cam.activations_and_grads.release()
 
 
-def _loaded(path: Path, size: tuple[int, int]) -> Any:  # noqa: ANN401
+def _loaded(path: Path, size: tuple[int, int]) -> Any:  # noqa: ANN401 -- OpenCV is untyped
     """Return (S, S, 3) float32 RGB in 0..1, as the package's examples load an image."""
     image: Any = cv2.imread(str(path))
     return np.float32(cv2.resize(image[:, :, ::-1], size)) / 255

@@ -22,7 +22,7 @@ from raypipe.progress import say
 LIMIT = 64 * 1024
 """Bytes of a request's body; an answer has some 300, a long note included."""
 
-_NO_TOKEN = "no or wrong token: open the link that `raypipe annotate` printed"  # noqa: S105
+_NO_TOKEN = "no or wrong token: open the link that `raypipe annotate` printed"  # noqa: S105 -- a message
 _LOOPBACK = ("127.0.0.1", "::1", "localhost")
 _SHOWN = 100  # characters of a path in the log
 

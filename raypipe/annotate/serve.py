@@ -118,7 +118,7 @@ def site(run: Run, *, host: str = "127.0.0.1", port: int = PORT) -> Site:
     port = listener.getsockname()[1]
     token = secrets.token_urlsafe(24)
     app = Guard(application(session, run.step("sheets")), token=token, host=host, port=port)
-    name = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104
+    name = socket.gethostname() if host in {"0.0.0.0", "::"} else host  # noqa: S104 -- compared
     shown = f"[{name}]" if ":" in name else name
     return Site(f"http://{shown}:{port}/?token={token}", not is_loopback(host), app, listener)
 

@@ -130,7 +130,7 @@ def _list(value: Any) -> list[str]:  # noqa: ANN401 -- as it stands in the file
     return values
 
 
-def _annotator(by: Any) -> str:  # noqa: ANN401
+def _annotator(by: Any) -> str:  # noqa: ANN401 -- as it stands in the file
     """Return an annotator's e-mail address, or a name made of the number; empty if not told."""
     if isinstance(by, dict):
         by = by.get("email") or by.get("id")

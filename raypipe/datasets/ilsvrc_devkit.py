@@ -90,6 +90,7 @@ def _synsets(content: bytes, source: str) -> list[tuple[int, str, str]]:
             for row in rows.reshape(-1)
             if int(row["num_children"]) == 0
         ]
+    # What SciPy's reader raises on damaged files, and what is missing from another kit's.
     except (
         MatReadError, ValueError, LookupError, TypeError, AttributeError, NotImplementedError,
         OSError, OverflowError, zlib.error,

@@ -134,7 +134,7 @@ def _opened(headers: _Headers, source: str) -> tarfile.TarFile:
 
 def _next(tar: tarfile.TarFile, source: str, last: str) -> tarfile.TarInfo | None:
     before = tar.offset
-    first = tar.firstmember is not None  # type: ignore[attr-defined]
+    first = tar.firstmember is not None  # type: ignore[attr-defined] # not in the stubs
     try:
         found = tar.next()
         if found and not first and tar.offset <= before:
@@ -218,7 +218,7 @@ def read_compressed(place: Location, suffixes: tuple[str, ...]) -> Iterator[tupl
             tarfile.open(fileobj=stream, mode="r|", bufsize=_STREAM) as tar,
         ):
             while info := tar.next():
-                tar.members.clear()  # type: ignore[attr-defined]
+                tar.members.clear()  # type: ignore[attr-defined] # not in the stubs
                 if info.isdir() or not info.name.endswith(suffixes):
                     continue
                 _refuse(info, str(place))

@@ -2,36 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
+
+from raypipe.storage.usage import Node
+
+__all__ = ["GROUP", "MACHINE", "MARKET", "Node", "listed"]
 
 MACHINE, MARKET, GROUP = "raypipe.io/machine", "ray.io/market-type", "ray.io/node-group"
 """Labels of a node: its kind of machine and how it is paid for, which the cluster's file gives, and
 its type in that file."""
-
-
-@dataclass(frozen=True)
-class Node:
-    """A node that is, or was, part of the cluster.
-
-    Attributes:
-        id: Ray's.
-        alive: Whether it is.
-        lost: Whether it went without being sent away.
-        machine: What it is called on a bill, as g6.4xlarge; else its type in the cluster's file;
-            else its size.
-        market: spot, on-demand, or empty where no label says.
-        cpus: Logical CPUs.
-        gpus: GPUs.
-    """
-
-    id: str
-    alive: bool
-    lost: bool
-    machine: str
-    market: str
-    cpus: float
-    gpus: float
 
 
 _UNEXPECTED = 2  # NodeDeathInfo.UNEXPECTED_TERMINATION of Ray's common.proto

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
-from typing import Protocol
 from uuid import uuid4
 
 from raypipe.errors import RaypipeError
@@ -24,36 +23,28 @@ from raypipe.storage.run import Run, slug
 _LOOK_EVERY, _WRITE_EVERY = 5.0, 30.0  # seconds
 
 
-class Machine(Protocol):
-    """A node as it is accounted for; see `engine.nodes.Node`."""
+@dataclass(frozen=True)
+class Node:
+    """A node that is, or was, part of the cluster.
 
-    @property
-    def id(self) -> str:
-        """Of the node."""
+    Attributes:
+        id: Ray's.
+        alive: Whether it is.
+        lost: Whether it went without being sent away.
+        machine: What it is called on a bill, as g6.4xlarge; else its type in the cluster's file;
+            else its size.
+        market: spot, on-demand, or empty where no label says.
+        cpus: Logical CPUs.
+        gpus: GPUs.
+    """
 
-    @property
-    def alive(self) -> bool:
-        """Whether it is part of the cluster."""
-
-    @property
-    def lost(self) -> bool:
-        """Whether it went without being sent away."""
-
-    @property
-    def machine(self) -> str:
-        """Its kind."""
-
-    @property
-    def market(self) -> str:
-        """How it is paid for."""
-
-    @property
-    def cpus(self) -> float:
-        """Logical CPUs."""
-
-    @property
-    def gpus(self) -> float:
-        """GPUs."""
+    id: str
+    alive: bool
+    lost: bool
+    machine: str
+    market: str
+    cpus: float
+    gpus: float
 
 
 @dataclass
@@ -104,7 +95,7 @@ class Attempt:
 
 @contextmanager
 def recording(
-    run: Run, step: str, nodes: Callable[[], Iterable[Machine]], tally: Mapping[str, int]
+    run: Run, step: str, nodes: Callable[[], Iterable[Node]], tally: Mapping[str, int]
 ) -> Iterator[None]:
     """Write down what a step uses while the context is open.
 
@@ -159,7 +150,7 @@ class _Account:
         self._lost: Counter[str] | None = None
         self._kinds: dict[tuple[str, str, float, float], Kind] = {}
 
-    def add(self, nodes: Callable[[], Iterable[Machine]]) -> None:
+    def add(self, nodes: Callable[[], Iterable[Node]]) -> None:
         """Count the time since the last look for all nodes that there are now."""
         now = time.monotonic()
         passed, self._last = now - self._last, now
