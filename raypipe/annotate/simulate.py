@@ -21,7 +21,7 @@ from raypipe.annotate.csvfile import Clusters, Key
 from raypipe.annotate.frames import Frame, Frames, Regions, index_set
 from raypipe.annotate.labels import clusters_of
 from raypipe.config import SimulateConfig
-from raypipe.datasets.truth import Truth
+from raypipe.datasets.truth import IndexTruth, Truth
 from raypipe.errors import InputError
 from raypipe.storage.run import Run
 from raypipe.tables import LABELS, SHARED
@@ -69,7 +69,7 @@ def simulate(run: Run, config: SimulateConfig) -> pa.Table:
 
 def _shares(run: Run, clusters: Clusters) -> dict[Key, float]:
     """Return the share of each question's regions that lie on their class; NaN without truth."""
-    frames, truth = Frames.of(run), Truth(run, index_set(run))
+    frames, truth = Frames.of(run), IndexTruth.of(run, index_set(run))
     on_class, known = Counter[Key](), Counter[Key]()
     for name, numbers in clusters.numbers.items():  # one class's regions in memory at a time
         if name == SHARED:

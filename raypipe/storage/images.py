@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from raypipe.schema import Table
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
-from raypipe.tables import BOXES, IMAGES, SHARDS, Table
+from raypipe.tables import BOXES, IMAGES, SHARDS
 
 
 def read_shards(run: Run, index_set: str) -> pa.Table:
@@ -35,18 +37,21 @@ def read_boxes(run: Run, index_set: str) -> pa.Table:
 
 @dataclass(frozen=True)
 class ShardReader:
-    """Reads the images of single shards; small and picklable.
+    """Reads the images of single shards, and their boxes; small and picklable.
 
     Attributes:
         parts: The files of the images table.
+        truth: The files of the boxes table.
     """
 
     parts: Parts
+    truth: Parts
 
     @classmethod
     def of(cls, run: Run, index_set: str) -> ShardReader:
         """Return the reader of an indexed set."""
-        return cls(Parts.of(run, run.require(f"index/{index_set}"), IMAGES.name))
+        manifest = run.require(f"index/{index_set}")
+        return cls(Parts.of(run, manifest, IMAGES.name), Parts.of(run, manifest, BOXES.name))
 
     def read(self, shard: str, part: str) -> pa.Table:
         """Return the images of one shard.
@@ -57,6 +62,16 @@ class ShardReader:
         """
         place = self.parts.place(part)
         return IMAGES.check(place.read_table(where=[("shard", "==", shard)]), str(place))
+
+    def boxes(self, images: pa.Table, part: str) -> pa.Table:
+        """Return the true boxes of images.
+
+        Args:
+            images: Rows of the images table, of one part.
+            part: Its name.
+        """
+        rows = self.truth.rows(BOXES, part)
+        return rows.filter(pc.is_in(rows["image_id"], images["image_id"].combine_chunks()))
 
 
 def _whole(

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from raypipe.datasets.truth import Truth
+from raypipe.datasets.truth import IndexTruth
 from raypipe.errors import InputError
 from raypipe.storage.run import Run
 from tests.indexed import write_index
 
 
-def truth(folder: Path, mask: Image.Image | None = None) -> Truth:
+def truth(folder: Path, mask: Image.Image | None = None) -> IndexTruth:
     run = Run.at(str(folder / "run"))
     if mask is not None:
         mask.save(folder / "mask.png")
@@ -27,7 +27,7 @@ def truth(folder: Path, mask: Image.Image | None = None) -> Truth:
     boxes = [{"image_id": "a", "class": "cat", "x0": at, "y0": 1, "x1": 3, "y1": 4,
               "difficult": False} for at in (0, 2)]  # fmt: skip
     write_index(run, "val", rows, classes, boxes)
-    return Truth(run, "val")
+    return IndexTruth.of(run, "val")
 
 
 def test_boxes_of_a_class_in_an_image(tmp_path) -> None:
