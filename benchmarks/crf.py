@@ -26,9 +26,9 @@ import numpy.typing as npt
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from raypipe.config import MasksConfig
-from raypipe.datasets.truth import Truth
+from raypipe.datasets.truth import IndexTruth
 from raypipe.evaluate.masks import has_pixels, pixel_scores
-from raypipe.evaluate.measure import detection_rows
+from raypipe.evaluate.predictions import detection_rows
 from raypipe.loading.decode import decode_whole
 from raypipe.masks.masks import crf_masks
 from raypipe.masks.thresholds import threshold_masks
@@ -47,7 +47,7 @@ def measure(
     """Return, for each configuration, mean IoU and what it cost."""
     uris = read_images(run, split, ["image_id", "uri"]).to_pylist()
     places = {row["image_id"]: row["uri"] for row in uris}
-    truth = Truth(run, split)
+    truth = IndexTruth.of(run, split)
     ious: list[dict[str, list[float]]] = [defaultdict(list) for _ in configs]
     seconds, pixels = [0.0] * len(configs), 0
     parts = Parts.of(run, run.require(f"refine/{split}"), DETECTIONS.name)
@@ -71,7 +71,7 @@ def measure(
             for row, mask in zip(found, masks, strict=True):
                 true = truth.mask(row["image_id"], row["class"])
                 if true is not None and has_pixels(true):
-                    score = pixel_scores(mask.astype(np.float32), true, 0.5)
+                    score = pixel_scores(mask, true)
                     ious[at][row["class"]].append(score.iou)
     return [
         {

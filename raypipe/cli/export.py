@@ -27,14 +27,17 @@ def export(
         str, typer.Option("--rule", help="plain, classify or filter.  [default: the first]")
     ] = "",
     masks: Annotated[
-        bool, typer.Option("--masks", help="With masks: pixels above a share of the map's maximum.")
+        bool,
+        typer.Option("--masks", help="With masks; drawn first, if they are not, as by `masks`."),
     ] = False,
     mask_threshold: Annotated[
-        float | None, typer.Option("--mask-threshold", min=0, max=1, help="That share.")
+        float | None,
+        typer.Option("--mask-threshold", min=0, max=1, help="Masks: share of the map's maximum."),
     ] = None,
     crf: Annotated[
-        bool, typer.Option("--crf", help="Masks drawn to the image's edges by a dense CRF; slow.")
-    ] = False,
+        bool | None,
+        typer.Option("--crf/--no-crf", help="Masks drawn to the image's edges by a dense CRF."),
+    ] = None,
     copy_images: Annotated[
         bool, typer.Option("--copy-images", help="Put the images into the export, too.")
     ] = False,
@@ -43,6 +46,8 @@ def export(
     ] = "/",
     config: options.ConfigFile = None,
     sets: options.Set = None,
+    address: options.Address = None,
+    cpus: options.Cpus = None,
     as_json: options.Json = False,
 ) -> None:
     """Write boxes and masks for other tools.
@@ -55,15 +60,19 @@ def export(
     from raypipe.export.records import Source
     from raypipe.storage.location import Location
 
+    drawn = masks or crf is not None or mask_threshold is not None
     sections: dict[str, dict[str, Any]] = {
         "target": {"name": dataset, "root": root, "split": split},
-        "masks": {"threshold": mask_threshold, "crf": crf or None},
-    }
-    pipeline = options.pipeline(run, config, sets, sections=sections)
-    settings = pipeline.settings
-    made = settings.masks if masks or crf else None
-    source = Source(pipeline.run, pipeline.target_set, rule, made, settings.engine.max_pixels)
-    counts = written(source, form, Location.of(out), Options(copy_images, local_root))
+        "masks": {"rules": [rule] if rule and drawn else None, "threshold": mask_threshold,
+                  "crf": crf},
+    }  # fmt: skip
+    with options.pipeline(
+        run, config, sets, address=address, cpus=cpus, sections=sections
+    ) as pipeline:
+        if drawn:
+            pipeline.masks()
+        source = Source(pipeline.run, pipeline.target_set, rule, masks=drawn)
+        counts = written(source, form, Location.of(out), Options(copy_images, local_root))
     if as_json:
         typer.echo(json.dumps(counts, indent=2))
     counted = ", ".join(f"{count:,} {name}" for name, count in counts.items())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
@@ -12,16 +12,11 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from raypipe import rle
-from raypipe.config import MasksConfig
 from raypipe.errors import InputError
-from raypipe.masks.thresholds import threshold_masks
-from raypipe.progress import say
-from raypipe.storage.blob import read_blob
 from raypipe.storage.images import ShardReader, read_shards
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run, slug
-from raypipe.tables import CLASSES, DETECTIONS
+from raypipe.tables import CLASSES, DETECTIONS, MASKS
 
 
 @dataclass(frozen=True)
@@ -70,15 +65,13 @@ class Source:
         run: The run directory.
         target_set: Name of the set below `index/` and `refine/`.
         rule: As in the detections table; empty = the first that was refined with.
-        masks: How masks are made, or None for none.
-        max_pixels: The random field looks at no larger images: they get the threshold's masks.
+        masks: With the masks that were drawn of it.
     """
 
     run: Run
     target_set: str
     rule: str = ""
-    masks: MasksConfig | None = None
-    max_pixels: int = 100_000_000
+    masks: bool = False
 
     def classes(self) -> list[tuple[str, str]]:
         """Return name, and name for people, of every class, in the dataset's order."""
@@ -106,9 +99,11 @@ class Source:
         Images that were rejected have none, and no known size: they are left out.
 
         Raises:
-            InputError: If the set was not refined by the rule, or a file cannot be read.
+            InputError: If the set was not refined by the rule, a file cannot be read, or masks are
+                to be written that were not drawn.
         """
         rule = self.chosen()
+        masks = self._masks(rule)
         detections = Parts.of(
             self.run, self.run.require(f"refine/{self.target_set}"), DETECTIONS.name
         )
@@ -120,56 +115,45 @@ class Source:
             rows = rows.filter(pc.equal(rows["rule"], rule))
             index = reader.read(shard["shard"], shard["part"])
             uris = dict(zip(index["image_id"].to_pylist(), index["uri"].to_pylist(), strict=True))
-            yield from self._of_shard(rows, uris)
+            drawn = {} if masks is None else _counts(masks, shard["shard"], rule)
+            yield from _of_shard(rows, uris, drawn)
 
-    def _of_shard(self, rows: pa.Table, uris: dict[str, str]) -> Iterator[ExportImage]:
-        """Yield the images of one shard's rows, which come sorted by image."""
-        maps = rows["map"]
-        light = rows.drop_columns(["map"]).to_pylist()
-        numbered = groupby(enumerate(light), key=lambda item: item[1]["image_id"])
-        for image_id, items in numbered:
-            own = list(items)
-            grids = [
-                maps[place].values.to_numpy(zero_copy_only=False).astype(np.float32)
-                .reshape(row["grid_height"], row["grid_width"])
-                for place, row in own
-            ]  # fmt: skip
-            width, height, uri = own[0][1]["width"], own[0][1]["height"], uris[image_id]
-            counts = self._counts(grids, uri, height, width)
-            found = tuple(
-                _detection(row, grid, mask)
-                for (_, row), grid, mask in zip(own, grids, counts, strict=True)
+    def _masks(self, rule: str) -> Parts | None:
+        """Return the files of the masks, or None if none are asked for."""
+        if not self.masks:
+            return None
+        manifest = self.run.require(f"masks/{self.target_set}")
+        if rule not in manifest.config["rules"]:
+            raise InputError(
+                f"{self.run}: no masks of set {self.target_set} by rule {rule}",
+                f"draw them with `raypipe masks --rule {rule} --run {self.run}`",
             )
-            yield ExportImage(image_id, uri, width, height, found)
+        return Parts.of(self.run, manifest, MASKS.name)
 
-    def _counts(
-        self, grids: list[npt.NDArray[np.float32]], uri: str, height: int, width: int
-    ) -> Sequence[bytes | None]:
-        """Return the masks of an image's maps as run lengths."""
-        if self.masks is None:
-            return [None] * len(grids)
-        image = self._pixels(uri, height, width) if self.masks.crf else None
-        if image is None:
-            made = threshold_masks(grids, height, width, self.masks.threshold)
-        else:
-            from raypipe.masks.masks import crf_masks  # torch: only where it is asked for
 
-            made = crf_masks(grids, image, self.masks)
-        return [rle.encode(mask) for mask in made]
+def _counts(masks: Parts, shard: str, rule: str) -> dict[tuple[str, str], bytes]:
+    """Return the masks of a shard as run lengths, by image and class."""
+    rows = masks.rows(MASKS, shard)
+    rows = rows.filter(pc.equal(rows["rule"], rule))
+    pairs = zip(rows["image_id"].to_pylist(), rows["class"].to_pylist(), strict=True)
+    return dict(zip(pairs, rows["counts"].to_pylist(), strict=True))
 
-    def _pixels(self, uri: str, height: int, width: int) -> npt.NDArray[np.uint8] | None:
-        """Return an image's pixels; None, and a line, if it is not what was refined any more."""
-        from raypipe.loading.decode import RejectedError, decode_whole
 
-        try:
-            pixels = decode_whole(read_blob(uri), self.max_pixels)
-        except (InputError, RejectedError) as error:
-            say(f"{uri}: its masks are the threshold's ({error})")
-            return None
-        if pixels.shape[:2] != (height, width):
-            say(f"{uri}: its masks are the threshold's (its size has changed)")
-            return None
-        return pixels
+def _of_shard(
+    rows: pa.Table, uris: Mapping[str, str], counts: Mapping[tuple[str, str], bytes]
+) -> Iterator[ExportImage]:
+    """Yield the images of one shard's rows, which come sorted by image."""
+    maps = rows["map"]
+    light = rows.drop_columns(["map"]).to_pylist()
+    for image_id, items in groupby(enumerate(light), key=lambda item: item[1]["image_id"]):
+        own = list(items)
+        width, height = own[0][1]["width"], own[0][1]["height"]
+        found = []
+        for place, row in own:
+            grid = maps[place].values.to_numpy(zero_copy_only=False).astype(np.float32)
+            grid = grid.reshape(row["grid_height"], row["grid_width"])
+            found.append(_detection(row, grid, counts.get((image_id, row["class"]))))
+        yield ExportImage(image_id, uris[image_id], width, height, tuple(found))
 
 
 def _detection(

@@ -1,1 +1,1 @@
-"""The step from refined maps to masks at image size."""
+"""The masks step: from refined maps to masks at image size."""

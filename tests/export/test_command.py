@@ -8,10 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from raypipe import rle
-from raypipe.config import MasksConfig
 from raypipe.errors import InputError
 from raypipe.export.formats import Format
 from raypipe.export.records import Source
@@ -37,33 +35,11 @@ def test_images_come_shard_by_shard_with_the_rules_detections(scene) -> None:
     assert images[0].detections[0].counts is None
 
 
-def test_masks_are_the_map_above_the_threshold_at_image_size(scene) -> None:
+def test_masks_that_were_not_drawn_are_asked_for(scene) -> None:
     scene.write()
-    image = next(iter(Source(scene.run, "val", "classify", MasksConfig(threshold=0.5)).images()))
-    mask = rle.decode(image.detections[0].counts, HEIGHT, WIDTH)
-    assert (mask == (np.arange(WIDTH) < 20)).all()
-
-
-def test_a_random_field_draws_the_mask_to_the_edge_of_the_image(scene) -> None:
-    """The map's border is blurred over its cells; the image has an edge four pixels from it."""
-    scene.write()
-    uri = next(row["uri"] for row in scene.images if row["image_id"] == "one")
-    pixels = np.zeros((HEIGHT, WIDTH, 3), np.uint8)
-    pixels[:, 24:] = (220, 180, 60)
-    Image.fromarray(pixels).save(uri)
-    image = next(iter(Source(scene.run, "val", "classify", MasksConfig(crf=True)).images()))
-    mask = rle.decode(image.detections[0].counts, HEIGHT, WIDTH)
-    assert (mask == (np.arange(WIDTH) < 24)).all()
-
-
-def test_an_image_that_is_gone_keeps_the_threshold_mask(scene, capsys) -> None:
-    scene.write()
-    Path(next(row["uri"] for row in scene.images if row["image_id"] == "one")).unlink()
-    config = MasksConfig(crf=True, threshold=0.5)
-    image = next(iter(Source(scene.run, "val", "classify", config).images()))
-    mask = rle.decode(image.detections[0].counts, HEIGHT, WIDTH)
-    assert (mask == (np.arange(WIDTH) < 20)).all()
-    assert "its masks are the threshold's" in capsys.readouterr().err
+    with pytest.raises(InputError, match="step masks/val has not been done") as caught:
+        list(Source(scene.run, "val", masks=True).images())
+    assert "raypipe masks" in caught.value.remedy
 
 
 def test_an_unknown_rule_names_those_that_there_are(scene) -> None:
@@ -76,7 +52,7 @@ def test_an_unknown_rule_names_those_that_there_are(scene) -> None:
 @pytest.mark.parametrize("form", [*Format])
 def test_every_format_is_written_and_its_manifest_last(form, run, cli: RunCli, tmp_path) -> None:
     out = tmp_path / "out"
-    words = ("export", form.value, out, "--run", run, "--masks", "--json")
+    words = ("export", form.value, out, "--run", run, "--json")
     result = cli(*words, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert json.loads(result.stdout)["images"] == 3
@@ -89,6 +65,19 @@ def test_every_format_is_written_and_its_manifest_last(form, run, cli: RunCli, t
     (out / "left over").write_text("of an export of before")
     assert cli(*words, cwd=tmp_path).returncode == 0
     assert not (out / "left over").exists()
+
+
+def test_masks_are_drawn_first_and_only_once(run, cli: RunCli, tmp_path) -> None:
+    words = ("export", "coco", "out", "--run", run, "--mask-threshold", "0.5", "--json")
+    result = cli(*words, "--address", "local", "--cpus", 1, cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert json.loads(result.stdout)["masks"] == 4
+    content = json.loads((tmp_path / "out/annotations.json").read_text())
+    (found,) = (item for item in content["annotations"] if item["image_id"] == 1)
+    mask = rle.decode(found["segmentation"]["counts"].encode(), HEIGHT, WIDTH)
+    assert (mask == (np.arange(WIDTH) < 20)).all()
+    again = cli("export", "coco", "out", "--run", run, "--masks", cwd=tmp_path)
+    assert "masks/val: done already, 4 masks" in again.stderr.replace("\n", " ")
 
 
 def test_the_plain_maps_boxes_on_demand(run, cli: RunCli, tmp_path) -> None:

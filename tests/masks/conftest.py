@@ -1,0 +1,3 @@
+from tests.evaluate.conftest import scene
+
+__all__ = ["scene"]
