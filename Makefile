@@ -25,7 +25,7 @@ demo: setup ## run the whole method on drawn scenes
 	$(BIN)/raypipe demo
 
 test: setup check ## run lint, types, import rules and all tests
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: setup ## lint, types, import rules, docs in step with the code
 	$(BIN)/ruff check .

@@ -33,6 +33,21 @@ if worker := os.environ.get("PYTEST_XDIST_WORKER"):
 RunCli = Callable[..., subprocess.CompletedProcess[str]]
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Spread the files that start clusters and wait among those that compute.
+
+    Two processes take a file at a time: two clusters at once would want four times the cores that
+    there are, and none would leave them idle.
+    """
+    files = list(dict.fromkeys(item.path for item in items))
+    long = [file for file in files if "e2e" in file.parts]
+    short = [file for file in files if "e2e" not in file.parts]
+    step = -(-len(short) // max(len(long), 1))
+    order = {file: (at // step, 1) for at, file in enumerate(short)}
+    order |= {file: (at, 0) for at, file in enumerate(long)}
+    items.sort(key=lambda item: order[item.path])
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     place = data.data_root()
