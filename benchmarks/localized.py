@@ -19,7 +19,7 @@ import numpy.typing as npt
 from benchmarks.data import ROOT, require_data_root, state_dict
 from raypipe.config import Settings
 from raypipe.datasets.index import class_sizes, read_classes
-from raypipe.datasets.truth import ClassMask, Truth
+from raypipe.datasets.truth import ClassMask, IndexTruth
 from raypipe.loading.shard import ReadShard, ShardImage
 from raypipe.localizers.job import LocalizerJob
 from raypipe.localizers.projection import Projection, random_directions
@@ -201,7 +201,7 @@ def fitted(runs: Path) -> Run:
 
 def _save(run: Run, split: str, images: Sequence[LocalizedImage], place: Path) -> None:
     """Keep a split, its features left out: they lie by themselves, so that they can be mapped."""
-    truth = Truth(run, split)
+    truth = IndexTruth.of(run, split)
     facts, masks = [], []
     for item in images:
         names = item.classes
@@ -237,7 +237,12 @@ def _load(place: Path, split: str) -> LocalizedSet:
         image = ShardImage.of(fact)
         own, maps = np.split(maps, [int(np.prod(shape))])
         item = LocalizedImage(
-            image, image.classes, own.reshape(shape), *np.full((2, shape[0]), np.nan, np.float32)
+            image,
+            image.classes,
+            own.reshape(shape),
+            np.full(shape[0], np.nan, np.float32),
+            np.full(shape[0], np.nan, np.float32),
+            np.zeros(shape[0], np.int32),
         )
         pixels = image.height * image.width
         for name, grid, boxes in zip(item.classes, item.maps, all_boxes, strict=True):

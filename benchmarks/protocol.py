@@ -34,8 +34,7 @@ from raypipe.cluster.assign import cluster
 from raypipe.config import ClusterConfig, EvaluateConfig, RefineConfig, Rule, SimulateConfig
 from raypipe.evaluate.boxes import best_iou, hits
 from raypipe.evaluate.masks import pixel_scores
-from raypipe.maps import Floats, upsampled
-from raypipe.refine.boxes import map_boxes
+from raypipe.maps import Floats, foreground, map_boxes, upsampled
 from raypipe.refine.suppress import refined
 
 __all__ = [
@@ -251,7 +250,8 @@ def scored(
             best = best_iou(map_boxes(grid, *pair.size, threshold), pair.boxes)
             box_ious.append(np.nan if best is None else best)
             image_map = upsampled(grid, *pair.size)
-            ious.append(pixel_scores(image_map, pair.mask, EvaluateConfig().mask_threshold).iou)
+            mask = foreground(image_map, EvaluateConfig().mask_threshold)
+            ious.append(pixel_scores(mask, pair.mask).iou)
     names = np.array([pair.name for pair in pairs])
     return Scores(names, np.array(box_ious), np.array(ious), questions, objects)
 

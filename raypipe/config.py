@@ -70,6 +70,19 @@ class TargetConfig(Section):
     root: str = Field("", description="path or URI")
     split: str = Field("val", description="split to refine")
     classes: tuple[str, ...] = Field((), description="look for these classes in every image")
+    truth: str = Field(
+        "",
+        description="evaluate with it instead of the dataset's own: COCO JSON, or a folder of "
+        "wsolevaluation's metadata",
+    )
+    maps: dict[str, str] = Field(
+        {}, description="evaluate other methods' maps, too: folder or Parquet by name"
+    )
+    predictions: str = Field(
+        "",
+        description="classes for Top-1 and Top-5 instead of the network's own: CSV or Parquet "
+        "image_id,class,rank",
+    )
 
 
 class LocalizerConfig(Section):
@@ -181,12 +194,18 @@ class EvaluateConfig(Section):
 
     box_iou: Share = Field(0.5, description="a box counts from this IoU on")
     mask_threshold: Share = Field(0.2, description="mask: score above this share of the maximum")
+    box_threshold: Share = Field(
+        0.2, description="boxes of other methods' maps: score above this share of the maximum"
+    )
     worst: PositiveInt = Field(8, description="worst and best cases shown in the report")
 
 
 class MasksConfig(Section):
     """Masks at image size; the CRF's weights are ours where SEC's are named beside them."""
 
+    rules: tuple[Literal["plain", "classify", "filter"], ...] = Field(
+        (), description="detections to draw; empty = by the first rule that was refined with"
+    )
     threshold: float = Field(
         0.2, gt=0, lt=1, description="mask: score above this share of the maximum"
     )

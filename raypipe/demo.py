@@ -12,15 +12,17 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from raypipe.config import Settings
 from raypipe.datasets.index import read_classes
-from raypipe.datasets.truth import Truth
+from raypipe.datasets.truth import IndexTruth
 from raypipe.errors import UsageError
-from raypipe.evaluate.measure import PLAIN, detection_rows
-from raypipe.evaluate.pictures import blended, pick, read_photo
+from raypipe.evaluate.picks import gains, picks
+from raypipe.evaluate.pictures import blended, read_photo
+from raypipe.evaluate.predictions import PLAIN, detection_rows
 from raypipe.loading.decode import decode
 from raypipe.pipeline import Pipeline
 from raypipe.progress import say
@@ -101,10 +103,10 @@ def _train(run: Run, settings: Settings) -> None:
 
 def _picture(run: Run, target: str, report: dict[str, Any]) -> bytes:
     """Return a PNG: for each class the scene that gained most, its plain and its refined map."""
-    refined = next(iter(report["rules"]))
-    metrics = run.read(METRICS, "evaluate", target, "metrics.parquet")
-    gains = pick(metrics, PLAIN, refined, metrics.num_rows)[1]
-    chosen = {item.name: item.image_id for item in reversed(gains)}
+    refined = report["refined"]
+    measured = Parts.of(run, run.require(f"evaluate/{target}"), METRICS.name).read(METRICS)
+    won = gains(picks(pa.concat_tables(measured), "", PLAIN, refined))
+    chosen = {item.name: item.image_id for item in reversed(won)}
     images = read_images(run, target, ["image_id", "uri"])
     uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
     found: dict[tuple[str, str], dict[str, Any]] = {}
@@ -112,7 +114,7 @@ def _picture(run: Run, target: str, report: dict[str, Any]) -> bytes:
         for row in detection_rows(part):
             if chosen.get(row["class"]) == row["image_id"]:
                 found[row["class"], row["rule"]] = dict(row)
-    truth = Truth(run, target)
+    truth = IndexTruth.of(run, target)
     names = sorted(chosen)
     figure = Figure(figsize=(2.1 * len(names), 4.6), layout="constrained")
     axes = figure.subplots(2, len(names), squeeze=False)

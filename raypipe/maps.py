@@ -96,6 +96,38 @@ def component_boxes(mask: npt.NDArray[np.bool_]) -> Boxes:
     return np.array(boxes, dtype=np.float64)[np.argsort(-sizes, kind="stable")]
 
 
+def largest_box(mask: npt.NDArray[np.bool_]) -> Boxes:
+    """Return the first row of `component_boxes`, (1, 4) or (0, 4), in half the time."""
+    labels, count = ndimage.label(mask, structure=np.ones((3, 3), dtype=np.int8))
+    if count == 0:
+        return np.empty((0, 4))
+    largest = mask if count == 1 else labels == np.bincount(labels.ravel())[1:].argmax() + 1
+    rows, cols = (np.flatnonzero(largest.any(axis=axis)) for axis in (1, 0))
+    return np.array([[cols[0], rows[0], cols[-1] + 1, rows[-1] + 1]], dtype=np.float64)
+
+
+def map_boxes(
+    grid: Floats, height: int, width: int, threshold: float, *, every: bool = False
+) -> Boxes:
+    """Return the box of the largest component above a share of the map's maximum: CAM's rule.
+
+    Zhou et al., "Learning deep features for discriminative localization" (CVPR 2016).
+
+    Args:
+        grid: (h, w) scores.
+        height: Image height, pixels.
+        width: Image width, pixels.
+        threshold: Share of the maximum.
+        every: Return the boxes of all components, the largest first.
+
+    Returns:
+        (n, 4) float64 x0 y0 x1 y1, pixels of the original image, end exclusive; none for an
+        empty map.
+    """
+    mask = foreground(upsampled(grid, height, width), threshold)
+    return component_boxes(mask) if every else largest_box(mask)
+
+
 def box_ious(
     box: npt.NDArray[np.float64], truth: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.float64]:

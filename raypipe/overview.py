@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from raypipe.config import Settings
 from raypipe.errors import RaypipeError
 from raypipe.pipeline import Pipeline
 from raypipe.resolve import located
@@ -151,9 +152,11 @@ def _plans(pipeline: Pipeline) -> list[tuple[str, Callable[[], Plan]]]:
     from raypipe.evaluate import flow as evaluate
     from raypipe.extract import flow as extract
     from raypipe.fit import flow as fit
+    from raypipe.masks import flow as masks
     from raypipe.refine import flow as refine
 
     run, settings, target = pipeline.run, pipeline.settings, pipeline.target_set
+    judged = _as_evaluated(run, settings, target)
     dataset = located(settings.dataset, settings.s3)
     plans: list[tuple[str, Callable[[], Plan]]] = [
         (f"index/{dataset.split}", lambda: index.plan(dataset, dataset.split)),
@@ -161,8 +164,23 @@ def _plans(pipeline: Pipeline) -> list[tuple[str, Callable[[], Plan]]]:
         ("cluster", lambda: cluster.plan(run, settings)),
         ("sheets", lambda: sheets.plan(run, settings)),
         (f"refine/{target}", lambda: refine.plan(run, settings, target, pipeline.verdicts())),
-        (f"evaluate/{target}", lambda: evaluate.plan(run, settings, target)),
+        (f"evaluate/{target}", lambda: evaluate.plan(run, judged, target)),
     ]
     if run.step("fit").exists():
         plans.insert(1, ("fit", lambda: fit.plan(run, settings)))
+    if run.step(f"masks/{target}").exists():
+        plans.insert(-1, (f"masks/{target}", lambda: masks.plan(run, settings, target)))
     return plans
+
+
+def _as_evaluated(run: Run, settings: Settings, target: str) -> Settings:
+    """Return the settings with what a set was evaluated with, unless something else is named.
+
+    Truth files and other methods' maps are named anew by each command, as a target is.
+    """
+    own, done = settings.target, run.manifest(f"evaluate/{target}")
+    if done is None or own.truth or own.maps or own.predictions:
+        return settings
+    given = {name: done.config.get(name) for name in ("truth", "maps", "predictions")}
+    kept = {name: value for name, value in given.items() if value}
+    return settings.model_copy(update={"target": own.model_copy(update=kept)})

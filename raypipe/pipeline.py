@@ -169,8 +169,18 @@ class Pipeline:
         return self._do(
             flow.plan(self.run, self.settings, target, verdicts),
             lambda: flow.execute(
-                self.run, self.settings, self.engine, target, verdicts, self._questions()
+                self.run, self.settings, self.engine, target, verdicts, self._asked()
             ),
+        )
+
+    def masks(self) -> Manifest:
+        """Draw the masks of the refined target at image size."""
+        from raypipe.masks import flow
+
+        target = self.target_set
+        return self._do(
+            flow.plan(self.run, self.settings, target),
+            lambda: flow.execute(self.run, self.settings, self.engine, target),
         )
 
     def retry(self, step: str) -> Manifest:
@@ -211,7 +221,7 @@ class Pipeline:
         if step == "refine":
             verdicts = self.verdicts()
             return refine.plan(run, settings, target, verdicts), lambda: refine.execute(
-                run, settings, self.engine, target, verdicts, self._questions(), retry=True
+                run, settings, self.engine, target, verdicts, self._asked(), retry=True
             )
         flow = fit if step == "fit" else extract
         return flow.plan(run, settings), lambda: flow.execute(
@@ -223,6 +233,8 @@ class Pipeline:
         from raypipe.evaluate import flow
 
         target = self.target_set
+        if self.settings.target.maps and self.run.manifest(f"index/{target}") is None:
+            self._index_target(target)  # other methods' maps need nothing else
         return self._do(
             flow.plan(self.run, self.settings, target),
             lambda: flow.execute(self.run, self.settings, self.engine, target),
@@ -294,6 +306,8 @@ class Pipeline:
 
     def has_truth(self) -> bool:
         """Whether the target has boxes or masks to evaluate against."""
+        if self.settings.target.truth:
+            return True
         counts = self.run.require(f"index/{self.target_set}").counts
         return bool(counts["boxes"] or counts["masks"])
 
@@ -303,7 +317,8 @@ class Pipeline:
         searched = self.settings.target.classes
         if target == self.settings.dataset.split and not self._elsewhere and not searched:
             return self._index(self.settings.dataset, target)
-        known = read_classes(self.run, self.run.require("extract").details["index_set"])
+        extract = self.run.manifest("extract")  # its classes are the run's
+        known = read_classes(self.run, extract.details["index_set"]) if extract else ()
         return self._index(self.target, target, searched, known)
 
     def _index(
@@ -333,10 +348,11 @@ class Pipeline:
             )
         return verdicts
 
-    def _questions(self) -> dict[str, int]:
+    def _asked(self) -> dict[str, dict[str, float]]:
+        """Return how many questions of each class were answered, and in how many seconds."""
         from raypipe.annotate import labels
 
-        return labels.questions(self.run)
+        return {"questions": {**labels.questions(self.run)}, "seconds": labels.seconds(self.run)}
 
     # -- running and reporting ----------------------------------------------------------------
 

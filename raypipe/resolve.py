@@ -21,6 +21,7 @@ _REMEMBERED = {
     "cluster": ("cluster",),
     "sheets": ("sheets",),
     "refine": ("refine",),
+    "masks": ("masks",),
     "evaluate": ("evaluate",),
 }
 """Sections that a run remembers once a step has succeeded with them: a mistyped flag is not kept.
@@ -69,7 +70,7 @@ def _reached(uri: str, options: S3Config) -> str:
 
 _URIS = {
     "dataset": ("root", "class_file"),
-    "target": ("root",),
+    "target": ("root", "truth", "predictions"),
     "localizer": ("weights", "network_classes", "mapping"),
 }
 """Settings that may be URIs, by section."""
@@ -82,6 +83,8 @@ def _all_reached(settings: Settings) -> Settings:
         section = getattr(settings, name)
         uris = {field: _reached(getattr(section, field), settings.s3) for field in fields}
         sections[name] = section.model_copy(update=uris)
+    maps = {name: _reached(path, settings.s3) for name, path in settings.target.maps.items()}
+    sections["target"] = sections["target"].model_copy(update={"maps": maps})
     return settings.model_copy(update=sections)
 
 

@@ -6,79 +6,15 @@ version is written into every manifest, and a run of a newer version is refused 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import Any
-
 import pyarrow as pa
 
-from raypipe.errors import InputError
+from raypipe.schema import Table, column
 
 SCHEMA_VERSION = 2
 """Version of the run directory's layout and of all tables; grows with every breaking change."""
 
 SHARED = "*"
 """In place of a class: a group of look-alike clusters of several classes, answered at once."""
-
-
-def column(name: str, kind: pa.DataType, doc: str, *, nullable: bool = False) -> pa.Field:
-    """Make an Arrow field that carries its own documentation."""
-    return pa.field(name, kind, nullable=nullable, metadata={"doc": doc})
-
-
-@dataclass(frozen=True)
-class Table:
-    """A named table: what one row is, and the schema of its columns.
-
-    Attributes:
-        name: The table's name in documentation and errors.
-        path: Where it lies in the run directory; `<set>` is the name of an indexed set of images.
-        row: What one row stands for.
-        fields: Its columns, in order.
-    """
-
-    name: str
-    path: str
-    row: str
-    fields: tuple[pa.Field, ...]
-    schema: pa.Schema = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "schema", pa.schema(list(self.fields)))
-
-    def build(self, rows: Sequence[dict[str, Any]]) -> pa.Table:
-        """Make an Arrow table from one dict a row.
-
-        Raises:
-            pyarrow.ArrowInvalid: If a value does not fit its column.
-        """
-        return pa.Table.from_pylist(list(rows), schema=self.schema)
-
-    def check(self, table: pa.Table, source: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the table with exactly this schema's columns, in order.
-
-        Args:
-            table: What was read.
-            source: Where it was read from, for the error.
-            columns: The columns that were asked for; all by default.
-
-        Raises:
-            InputError: If a column is missing or of another type.
-        """
-        names = list(columns) if columns is not None else self.schema.names
-        missing = [name for name in names if name not in table.column_names]
-        if missing:
-            raise InputError(
-                f"{source}: not a raypipe {self.name} table, it lacks {', '.join(missing)}",
-                "run the step that makes it again with --fresh",
-            )
-        try:
-            return table.select(names).cast(pa.schema([self.schema.field(name) for name in names]))
-        except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
-            raise InputError(
-                f"{source}: a column of the {self.name} table has another type ({error})",
-                "run the step that makes it again with --fresh",
-            ) from error
 
 
 _VECTOR = pa.list_(pa.float32())
@@ -325,6 +261,7 @@ DETECTIONS = Table(
         column("map", _HALVES, "(grid_height * grid_width,) scores in 0..1, row-major"),
         column("boxes", pa.list_(_BOX), "boxes, largest component first; pixels, end exclusive"),
         column("score", pa.float32(), "the network's image-level score of the class"),
+        column("rank", pa.int32(), "place of that score among those of the run's classes, from 1"),
         column("fallback", pa.bool_(), "true: nothing to refine with, the map is the plain one"),
         column(
             "guessed",
@@ -334,14 +271,46 @@ DETECTIONS = Table(
     ),
 )
 
+MASKS = Table(
+    "masks",
+    "masks/<set>/masks/<shard>.parquet",
+    "the mask of one class in one image, by one rule",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class"),
+        column("rule", pa.string(), "of the detection: plain, classify or filter"),
+        column("width", pa.int32(), "image width, pixels, in the frame after EXIF rotation"),
+        column("height", pa.int32(), "image height, pixels, in the frame after EXIF rotation"),
+        column("counts", pa.binary(), "COCO's compressed run lengths, at image size"),
+        column("pixels", pa.int64(), "pixels inside"),
+        column("drawn", pa.string(), "how: threshold or crf"),
+    ),
+)
+
+TRUTH = Table(
+    "truth",
+    "evaluate/<set>/truth.parquet",
+    "one object, or one region without a verdict, of a truth file",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class"),
+        column("box", _BOX, "box, pixels of the truth's frame, end exclusive", nullable=True),
+        column("counts", pa.binary(), "mask as COCO's compressed run lengths", nullable=True),
+        column("mask_uri", pa.string(), "mask as a grey PNG: pixels above 0", nullable=True),
+        column("width", pa.int32(), "width of the truth's frame, pixels", nullable=True),
+        column("height", pa.int32(), "height of the truth's frame, pixels", nullable=True),
+        column("void", pa.bool_(), "true: its pixels count neither way, where no object lies"),
+    ),
+)
+
 METRICS = Table(
     "metrics",
-    "evaluate/<set>/metrics.parquet",
+    "evaluate/<set>/metrics/<shard>.parquet",
     "how well one detection fits the truth; null where there is no truth of that kind",
     (
         column("image_id", pa.string(), "image"),
         column("class", pa.string(), "class"),
-        column("rule", pa.string(), "plain, classify or filter"),
+        column("rule", pa.string(), "plain, classify, filter, or the name of other maps"),
         column("box_iou", pa.float32(), "best IoU of the first box with a true box", nullable=True),
         column(
             "box_hits",
@@ -350,29 +319,46 @@ METRICS = Table(
             "0.3, 0.5, 0.7, then any contour's (V2)",
             nullable=True,
         ),
+        column("rank", pa.int32(), "place of the class among the predicted ones", nullable=True),
         column("peak_inside", pa.bool_(), "the map peaks inside the object", nullable=True),
         column("iou", pa.float32(), "pixel IoU with the class's mask, void ignored", nullable=True),
         column("precision", pa.float32(), "pixel precision, void ignored", nullable=True),
         column("recall", pa.float32(), "pixel recall, void ignored", nullable=True),
         column("fallback", pa.bool_(), "the detection fell back to the plain map"),
+        column("notes", pa.list_(pa.string()), "what did not match, as the report counts it"),
     ),
 )
 
 PIXELS = Table(
     "pixels",
-    "evaluate/<set>/pixels/*.parquet",
-    "scores of a class's maps inside and outside its masks, added up over a shard, for PxAP",
+    "evaluate/<set>/pixels/<shard>.parquet",
+    "scores of one map inside and outside the class's mask, at 224 x 224; for PxAP",
     (
+        column("image_id", pa.string(), "image"),
         column("class", pa.string(), "class"),
-        column("rule", pa.string(), "plain, classify or filter"),
-        column("inside", pa.list_(pa.int64()), "(102,) pixels of the class a bin, ascending"),
-        column("outside", pa.list_(pa.int64()), "(102,) other pixels a bin, void left out"),
+        column("rule", pa.string(), "as in metrics"),
+        column("inside", pa.list_(pa.int32()), "(102,) pixels of the class a bin, ascending"),
+        column("outside", pa.list_(pa.int32()), "(102,) other pixels a bin, void left out"),
+    ),
+)
+
+OVERLAPS = Table(
+    "overlaps",
+    "evaluate/<set>/overlaps/<shard>.parquet",
+    "pixels of one class in one image, where each pixel has one class at most; for mean IoU",
+    (
+        column("image_id", pa.string(), "image"),
+        column("class", pa.string(), "class; empty: the background"),
+        column("rule", pa.string(), "as in metrics"),
+        column("shared", pa.int64(), "pixels of the class that are predicted as it"),
+        column("predicted", pa.int64(), "pixels that are predicted as it, void left out"),
+        column("true", pa.int64(), "pixels of the class"),
     ),
 )
 
 ALL = (
     IMAGES, SHARDS, CLASSES, BOXES, EMBEDDINGS, HEAD, MAPS, REGIONS, PROJECTION, REJECTS,
-    ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, LABELS, DETECTIONS, METRICS,
-    PIXELS,
+    ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, LABELS, DETECTIONS, MASKS, TRUTH, METRICS,
+    PIXELS, OVERLAPS,
 )  # fmt: skip
 """Every table, in the order of the pipeline; the reference page is generated from it."""

@@ -47,7 +47,8 @@ def drawn_set(seed: int, count: int) -> LocalizedSet:
         name = NAMES[which]
         image = ShardImage(f"{at:03d}", "", (name,), (at // len(NAMES),), PIXELS, PIXELS)
         scores = np.zeros(1, np.float32)
-        images.append(LocalizedImage(image, (name,), grid[None], scores, scores))
+        ranks = np.ones(1, np.int32)
+        images.append(LocalizedImage(image, (name,), grid[None], scores, scores, ranks))
         inside = np.kron(truth, np.ones((PIXELS // GRID,) * 2, bool)).astype(bool)
         rows, cols = np.nonzero(inside)
         box = [cols.min(), rows.min(), cols.max() + 1, rows.max() + 1]

@@ -12,6 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from raypipe.annotate import csvfile, log, votes
 from raypipe.annotate.csvfile import Clusters, Key
@@ -265,6 +266,24 @@ def questions(run: Run) -> dict[str, int]:
         InputError: If the run is not clustered yet, or a file of the log is damaged.
     """
     return dict(Counter(name for name, _ in _given(run)))
+
+
+def seconds(run: Run) -> dict[str, float]:
+    """Return how long the answers on each class took that count, all annotators' together.
+
+    A class is left out if an answer says nothing of its time. Groups are there by the name
+    `tables.SHARED`.
+
+    Raises:
+        InputError: If the run is not clustered yet, or a file of the log is damaged.
+    """
+    rows = (
+        answers(run)
+        .group_by("class")
+        .aggregate([("seconds", "sum"), ("seconds", "count"), ("class", "count")])
+    )
+    known = rows.filter(pc.equal(rows["seconds_count"], rows["class_count"]))
+    return dict(zip(known["class"].to_pylist(), known["seconds_sum"].to_pylist(), strict=True))
 
 
 def status(run: Run) -> Status:

@@ -17,12 +17,13 @@ from raypipe.config import ClusterConfig, Settings
 from raypipe.engine import Engine, Failed, Needs
 from raypipe.errors import ConfigError, InputError
 from raypipe.progress import say, tracking
+from raypipe.schema import Table
 from raypipe.storage.ahead import in_order
 from raypipe.storage.clusters import PARTS, STEP, class_part, class_plan
 from raypipe.storage.parts import Parts, remove_others
 from raypipe.storage.regions import RegionFiles, read_regions, region_files
 from raypipe.storage.run import Manifest, Plan, Run, content_hash
-from raypipe.tables import CLUSTERS, SHARED, SPECTRA, Table
+from raypipe.tables import CLUSTERS, SHARED, SPECTRA
 
 _SLOWEST = 3  # classes named at the end
 _BASE_MEMORY = 400_000_000  # bytes of a worker with its libraries

@@ -1,4 +1,4 @@
-"""Rows of `metrics` to the numbers of a report.
+"""What was measured, added up to the numbers of a report.
 
 A report is a plain nested dict, the content of `report.json`. Every metric stands in it with
 `plain`, `refined`, the 95 % intervals of both and of the gain, and the p-value of no gain; null
@@ -7,116 +7,202 @@ where there is no truth of that kind.
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from raypipe.evaluate.measure import PLAIN
-from raypipe.evaluate.paired import Codes, Difference, draws
-from raypipe.evaluate.pxap import Pools
-from raypipe.evaluate.resampled import Resampled, Sample, resample
+from raypipe.evaluate.paired import Difference
+from raypipe.evaluate.resampled import (
+    METRICS_OF_ROWS,
+    Chosen,
+    ClassMeans,
+    best,
+    differences,
+    threshold,
+)
 from raypipe.evaluate.shown import Report
+from raypipe.evaluate.totals import (
+    ClassResults,
+    Measurements,
+    Question,
+    Spread,
+    Totals,
+    class_ious,
+    classes,
+    miou,
+    precision,
+    sides_difference,
+    total,
+)
+from raypipe.maps import Doubles
 from raypipe.tables import SHARED
 
 Measured = dict[str, Any]
 
+_SHARDS, _CLASSES = 64, 16  # a task's; fixed, so that nothing depends on who is there to work
+_INTERVALS = ("plain_interval", "refined_interval", "gain_interval", "p")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What people were asked.
+
+    Attributes:
+        questions: Answered clusters of each class, groups of all classes by `tables.SHARED`; a
+            class that is not named has none.
+        seconds: Time of these answers, likewise; a class that is not named has no recorded time.
+    """
+
+    questions: Mapping[str, int]
+    seconds: Mapping[str, float]
+
 
 def aggregate(
-    metrics: pa.Table,
-    rules: Sequence[str],
+    shards: Sequence[str],
+    measured: Measurements,
+    asked: Question,
     titles: Mapping[str, str],
-    questions: Mapping[str, int],
-    pools: Pools,
-    *,
-    box_iou: float,
-    missing: int = 0,
-) -> Report:
-    """Turn rows into the numbers of a report.
+    answers: Answers,
+    spread: Spread,
+) -> tuple[Report, Totals]:
+    """Turn what was measured into the numbers of a report.
 
     A pair is an image and a class that has truth in it. Rows without truth count for nothing.
 
     Args:
-        metrics: The `metrics` table, pairs that were never detected included as zeros.
-        rules: Refined rules; the first one is what the report calls *refined*.
+        shards: Names of the shards.
+        measured: Their tables.
+        asked: Rules and settings.
         titles: Names for people, of every class that may occur, in the report's order.
-        questions: Answered clusters of each class, groups of all classes by `tables.SHARED`; a
-            class that is not named has none.
-        pools: What PxAP is made of.
-        box_iou: A box counts from this IoU on.
-        missing: Pairs that were never detected.
+        answers: What people were asked.
+        spread: Does the work.
+
+    Returns:
+        The report, and the totals that it was made of.
     """
-    metrics = metrics.filter(pc.or_(metrics["box_iou"].is_valid(), metrics["iou"].is_valid()))
-    present = set(metrics["class"].unique().to_pylist())
-    names = [name for name in titles if name in present]
-    sides = {rule: _side(metrics, rule) for rule in (PLAIN, *rules)}
-    first = sides[rules[0]]
-    codes, images = _codes(first, names)
-    samples = {rule: Sample.of(rows, box_iou) for rule, rows in sides.items()}
-    counts = draws(int(images.max(initial=-1)) + 1)
-    found = {
-        # Only the first rule's draws are shown; the data itself is the first of them.
-        rule: resample(samples[PLAIN], samples[rule], codes, images, counts[: None if rule ==
-                       rules[0] else 1])
-        for rule in rules
-    }  # fmt: skip
-    refined = found[rules[0]]
-    asked = {name: int(questions.get(name, 0)) for name in names}
-    shared = int(questions.get(SHARED, 0))
-    total = shared + sum(asked.values())
-    pairs = Counter(first["class"].to_pylist())
+    # 1. All pairs together, in any order.
+    totals = Totals()
+    for _, part in spread(total, _batches(shards, _SHARDS), measured, asked):
+        totals.merge(part, asked.shown)
+    accuracies: dict[str, Doubles] = {}
+    thresholds: dict[str, Chosen] = {}
+    for rule in asked.rules:
+        found = totals.hits.get(rule)
+        nothing = (np.full((1, 2), np.nan), None)
+        accuracies[rule], thresholds[rule] = nothing if found is None else best(found)
+    # 2. Each class by itself; added up in the order of the classes.
+    names = [name for name in titles if totals.pairs[name]]
+    batches = _batches(names, _CLASSES)
+    results: dict[tuple[str, ...], ClassResults] = dict(
+        spread(classes, batches, measured, asked, totals.shards, thresholds)
+    )
+    means = {rule: ClassMeans() for rule in asked.rules}
+    per_class: dict[str, dict[str, Difference]] = {}
+    for batch in batches:
+        per_class |= results[batch].classes
+        for rule, own in results[batch].means.items():
+            means[rule].merge(own)
+    # 3. The report.
+    overall = {rule: means[rule].means(accuracies[rule]) for rule in asked.rules}
+    return _report(totals, asked, titles, answers, per_class, overall, thresholds), totals
+
+
+def _report(
+    totals: Totals,
+    asked: Question,
+    titles: Mapping[str, str],
+    answers: Answers,
+    per_class: Mapping[str, Mapping[str, Difference]],
+    overall: Mapping[str, Doubles],
+    thresholds: Mapping[str, Chosen],
+) -> Report:
+    names, (first, second) = list(per_class), asked.sides
+    images = totals.counts["images"]
+    ious = {rule: class_ious(totals, rule, names) for rule in asked.rules}
+    total_difference = dict(differences(overall[first], overall[second], images))
+    means = {rule: miou(ious[rule]) for rule in asked.rules}
+    areas = {rule: precision(totals.pixels.get(rule)) for rule in asked.rules}
+    for name, values in (("miou", means), ("pxap", areas)):
+        total_difference[name] = sides_difference(values[first], values[second], images=images)
+    questions = {name: int(answers.questions.get(name, 0)) for name in names}
+    shared = int(answers.questions.get(SHARED, 0))
+    count = shared + sum(questions.values())
     return {
-        **_metrics(refined.overall, pools, rules[0], names),
-        "max_box_acc_threshold": _before_after(*refined.thresholds),
-        "questions": total,
+        "baseline": first,
+        "refined": second,
+        **_entries(total_difference),
+        "max_box_acc_threshold": {
+            "plain": threshold(thresholds[first]),
+            "refined": threshold(thresholds[second]),
+        },
+        "questions": count,
         "shared_questions": shared,
-        "questions_per_class": total / len(names) if names else 0.0,
+        "questions_per_class": count / len(names) if names else 0.0,
+        "seconds": _seconds(answers, [SHARED, *names]),
         "classes": len(names),
-        "images": len(first["image_id"].unique()),
-        "pairs": first.num_rows,
-        "fallbacks": pc.sum(first["fallback"]).as_py() or 0,
-        "missing": missing,
+        "images": images,
+        "pairs": totals.counts["pairs"],
+        "fallbacks": totals.counts["fallbacks"],
+        "missing": totals.missing[first],
+        "policy": _policy(totals, asked),
         "per_class": {
             name: {
                 "title": titles[name],
-                "images": pairs[name],
-                "questions": asked[name],
-                **_metrics(refined.per_class[index], pools, rules[0], [name]),
+                "images": totals.pairs[name],
+                "questions": questions[name],
+                "seconds": _seconds(answers, [name]),
+                **_entries(_with_iou(per_class[name], ious, name, totals, asked)),
             }
-            for index, name in enumerate(names)
+            for name in names
         },
-        "rules": {rule: _values(found[rule], pools, rule, names) for rule in rules},
+        "rules": {
+            rule: {
+                **{name: _number(value) for name, value in
+                   zip(METRICS_OF_ROWS, overall[rule][0], strict=True)},
+                "miou": _first(means[rule]),
+                "pxap": _first(areas[rule]),
+                "max_box_acc_threshold": threshold(thresholds[rule]),
+            }
+            for rule in asked.rules
+        },
+    }  # fmt: skip
+
+
+def _with_iou(
+    found: Mapping[str, Difference],
+    ious: Mapping[str, Mapping[str, Doubles]],
+    name: str,
+    totals: Totals,
+    asked: Question,
+) -> dict[str, Difference]:
+    """Return a class's metrics with the IoU of its pixels pooled over the set."""
+    a, b = (ious[rule].get(name) for rule in asked.sides)
+    return {**found, "miou": sides_difference(a, b, images=totals.pairs[name])}
+
+
+def _policy(totals: Totals, asked: Question) -> dict[str, int]:
+    """Return how many pairs did not match, and how."""
+    others = {
+        f"missing_in_{rule}": totals.missing[rule] - totals.missing[asked.rules[0]]
+        for rule in asked.rules[1:]
     }
+    noted = {name: count for name, count in sorted(totals.notes.items()) if name != "missing"}
+    return noted | {name: count for name, count in others.items() if count}
 
 
-def _side(metrics: pa.Table, rule: str) -> pa.Table:
-    """Return a rule's rows, sorted so that every rule has its pairs in the same order."""
-    return metrics.filter(pc.equal(metrics["rule"], rule)).sort_by(
-        [("class", "ascending"), ("image_id", "ascending")]
-    )
+def _seconds(answers: Answers, names: Iterable[str]) -> float | None:
+    """Return the time of the answers on classes, or None where some took nobody knows how long."""
+    asked = [name for name in names if answers.questions.get(name, 0)]
+    if not asked or any(name not in answers.seconds for name in asked):
+        return None
+    return float(sum(answers.seconds[name] for name in asked))
 
 
-def _codes(rows: pa.Table, names: Sequence[str]) -> tuple[Codes, Codes]:
-    """Return (n,) the class of each pair, and (n,) the number of its image."""
-    codes = pc.index_in(rows["class"], pa.array(names, pa.string())).to_numpy()
-    ids = rows["image_id"].unique().sort()
-    images = pc.index_in(rows["image_id"], ids).to_numpy()
-    return codes.astype(np.intp), images.astype(np.intp)
-
-
-def _metrics(
-    found: Mapping[str, Difference], pools: Pools, rule: str, names: Sequence[str]
-) -> Measured:
+def _entries(found: Mapping[str, Difference]) -> Measured:
     """Return every metric's entry."""
-    entries = {name: _entry(value) for name, value in found.items()}
-    pair = (pools.precision(PLAIN, names), pools.precision(rule, names))
-    return entries | {"pxap": _before_after(*pair) | dict.fromkeys(_INTERVALS)}
-
-
-_INTERVALS = ("plain_interval", "refined_interval", "gain_interval", "p")
+    return {name: _entry(value) for name, value in found.items()}
 
 
 def _entry(found: Difference) -> Measured:
@@ -129,17 +215,13 @@ def _entry(found: Difference) -> Measured:
     }
 
 
-def _values(found: Resampled, pools: Pools, rule: str, names: Sequence[str]) -> Measured:
-    """Return a rule's means."""
-    values: Measured = {name: item.b for name, item in found.overall.items()}
-    return values | {
-        "pxap": _number(pools.precision(rule, names)),
-        "max_box_acc_threshold": _number(found.thresholds[1]),
-    }
+def _batches(items: Sequence[str], size: int) -> list[tuple[str, ...]]:
+    return [tuple(items[start : start + size]) for start in range(0, len(items), size)]
 
 
-def _before_after(plain: float, refined: float) -> Measured:
-    return {"plain": _number(plain), "refined": _number(refined)}
+def _first(values: Doubles | None) -> float | None:
+    """Return what the data itself gives, or None."""
+    return None if values is None else _number(float(values[0]))
 
 
 def _number(value: float) -> float | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,15 +13,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.errors import InputError
-from raypipe.evaluate.measure import PLAIN
 from raypipe.evaluate.paired import draws
 from raypipe.evaluate.report import environment
-from raypipe.evaluate.resampled import Sample, resample
+from raypipe.evaluate.resampled import ClassMeans, Sample, best, differences
 from raypipe.evaluate.shown import flat
+from raypipe.evaluate.sums import FINE, Sums, add
+from raypipe.evaluate.totals import judged_rows
+from raypipe.maps import Doubles
+from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
 from raypipe.tables import METRICS
 
 Comparison = dict[str, Any]
+
+_CHUNK = 4096  # pairs whose draws are held at a time: 4 MB
 
 
 @dataclass(frozen=True)
@@ -94,16 +100,16 @@ def open_side(run: Run, target_set: str | None, rule: str | None) -> Side:
     if not run.root.exists():
         raise InputError(f"{run}: there is no such run", "name two run directories")
     name = target_set or _only_set(run)
-    run.require(f"evaluate/{name}")
+    parts = Parts.of(run, run.require(f"evaluate/{name}"), METRICS.name)
     report = json.loads((run.step(f"evaluate/{name}") / "report.json").read_text())
-    rows = run.read(METRICS, "evaluate", name, "metrics.parquet")
-    known = sorted(rows["rule"].unique().to_pylist())
-    chosen = rule or next((item for item in report["rules"] if item != PLAIN), PLAIN)
+    known = sorted(report["rules"])
+    chosen = rule or report["refined"]
     if chosen not in known:
         raise InputError(f"{run}: no rule {chosen} in set {name}", f"it has {', '.join(known)}")
-    mine = rows.filter(pc.equal(rows["rule"], chosen))
-    judged = pc.or_(mine["box_iou"].is_valid(), mine["iou"].is_valid())
-    return Side(run, chosen, report, mine.filter(judged))
+    mine = [
+        judged_rows(rows.filter(pc.equal(rows["rule"], chosen))) for rows in parts.read(METRICS)
+    ]
+    return Side(run, chosen, report, pa.concat_tables([METRICS.schema.empty_table(), *mine]))
 
 
 def same_set(a: Side, b: Side) -> None:
@@ -152,15 +158,51 @@ def _sample(side: Side, order: list[int]) -> Sample:
 def _measured(
     a: Sample, b: Sample, pairs: list[tuple[str, str]], names: list[str]
 ) -> tuple[Comparison, list[Comparison]]:
-    """Return the metrics over all classes, and those of each class."""
-    images = np.unique([image for image, _ in pairs], return_inverse=True)[1]
-    codes = np.searchsorted(names, [name for _, name in pairs])
-    found = resample(a, b, codes, images, draws(int(images.max()) + 1))
-    overall, *classes = (
-        {name: asdict(value) for name, value in each.items()}
-        for each in (found.overall, *found.per_class)
-    )
-    return overall, classes
+    """Return the metrics over all classes, and those of each class.
+
+    Args:
+        a: The first side.
+        b: The second side, of the same pairs; truth that only one side has judges neither.
+        pairs: Images and classes, class after class.
+        names: The classes in the order of the pairs.
+    """
+    known = ~(np.isnan(a.linear) | np.isnan(b.linear))
+    sides = [Sample(np.where(known, side.linear, np.nan), side.curves) for side in (a, b)]
+    images = [image for image, _ in pairs]
+    codes = np.array([names.index(name) for _, name in pairs])
+    found: list[dict[int, Sums]] = [{}, {}]
+    for rows in _slices(0, len(pairs)):
+        weights = draws(images[rows])
+        for side, hits in zip(sides, found, strict=True):
+            add(hits, 0, side.of_rows(rows).hits(weights))
+    tops = [best(hits[0]) for hits in found]
+    means = [ClassMeans(), ClassMeans()]
+    classes = []
+    for code in range(len(names)):
+        own: list[dict[int, Sums]] = [{}, {}]
+        first, last = np.searchsorted(codes, [code, code + 1])
+        for rows in _slices(int(first), int(last)):
+            weights = draws(images[rows])
+            for side, sums, (_, chosen) in zip(sides, own, tops, strict=True):
+                add(sums, 0, Sums.of(side.of_rows(rows).values(chosen), weights, FINE))
+        each = [sums[0].means() for sums in own]
+        for mine, values in zip(means, each, strict=True):
+            mine.add(values)
+        classes.append(_named(each, int(last - first)))
+    overall = [mine.means(accuracies) for mine, (accuracies, _) in zip(means, tops, strict=True)]
+    return _named(overall, len(set(images))), classes
+
+
+def _slices(start: int, stop: int) -> Iterator[slice]:
+    """Cut rows so that the draws of one piece are no large matrix."""
+    for first in range(start, stop, _CHUNK):
+        yield slice(first, min(first + _CHUNK, stop))
+
+
+def _named(means: Sequence[Doubles], sample: int) -> Comparison:
+    """Return both sides' metrics by name."""
+    first, second = means
+    return {name: asdict(value) for name, value in differences(first, second, sample)}
 
 
 def _told(side: Side, only: int) -> Comparison:

@@ -16,7 +16,7 @@ Letters of shapes: T thresholds, D distinct masks, n contours of a mask, m true 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,11 +42,11 @@ Labels = npt.NDArray[np.signedinteger[Any]]
 
 @dataclass(frozen=True)
 class Contours:
-    """The boxes of one mask; x0 y0 x1 y1, pixels of the map, float64.
+    """The boxes of k masks with the same contours; x0 y0 x1 y1, pixels of the map, float64.
 
     Attributes:
-        largest: (1, 4) box of the contour that encloses most.
-        every: (n, 4) boxes of all contours, those of holes last.
+        largest: (k, 4) box of the contour that encloses most.
+        every: (k, n, 4) boxes of all contours, those of holes last.
     """
 
     largest: Doubles
@@ -86,15 +86,14 @@ def contours_at(levels: Levels) -> tuple[list[Contours], npt.NDArray[np.intp]]:
     peak = int(levels.max(initial=0))
     bounds = np.array([int(share * peak) for share in THRESHOLDS])
     if peak == 0:
-        return [Contours(_NO_CONTOUR, _NO_CONTOUR)], np.zeros(len(bounds), np.intp)
+        return [Contours(_NO_CONTOUR, _NO_CONTOUR[None])], np.zeros(len(bounds), np.intp)
     above = _above(levels)
     _, first, which = np.unique(-above[bounds], return_index=True, return_inverse=True)
-    found = list(_distinct(levels, bounds[first]))
-    return found, which
+    return list(_distinct(levels, bounds[first])), which
 
 
 def _distinct(levels: Levels, bounds: npt.NDArray[np.intp]) -> Iterator[Contours]:
-    """Yield the contours of the mask above each level, the levels ascending.
+    """Yield the contours of the masks above each level, the levels ascending.
 
     From one mask to the next, smaller one components vanish, split or shrink, and holes appear,
     merge or grow. Something vanishes only at a regional maximum and appears only at a regional
@@ -103,106 +102,146 @@ def _distinct(levels: Levels, bounds: npt.NDArray[np.intp]) -> Iterator[Contours
     and need not be labelled again: their boxes follow from the peaks of their rows and columns.
     """
     padded = np.pad(levels, 1)
-    euler = _euler_numbers(padded)
-    extrema = _maxima(padded, full=True) + _maxima(255 - padded, full=False)[::-1]
-    passed = np.cumsum(extrema)[bounds]
+    ranked = _ranked(padded)
+    euler = _euler_numbers(padded, ranked)
+    maxima, minima = _maxima(padded, full=True), _maxima(255 - padded, full=False)[::-1]
+    passed = np.cumsum(maxima + minima)[bounds]
+    # Every component holds a maximum, and every hole a minimum, as the outside does.
+    peaks, basins = maxima.sum() - np.cumsum(maxima), np.cumsum(minima)
     breaks = np.flatnonzero(np.diff(passed) | np.diff(euler[bounds])) + 1
     row_peaks, col_peaks = padded.max(axis=1), padded.max(axis=0)
-    last = np.array((levels.shape[1] - 1, levels.shape[0] - 1), dtype=np.float64)
+    last = np.array((np.inf, np.inf, levels.shape[1] - 1, levels.shape[0] - 1))
     for alike in np.split(bounds, breaks):
         # Masks shrink as levels grow: only the window that is left is looked at, and the frame
         # of unset pixels around it, which is outside.
         rows, cols = np.flatnonzero(row_peaks > alike[0]), np.flatnonzero(col_peaks > alike[0])
-        top, left = int(rows[0]) - 1, int(cols[0]) - 1
-        window = padded[top : rows[-1] + 2, left : cols[-1] + 2]
+        top, left, bottom, right = rows[0] - 1, cols[0] - 1, rows[-1] + 2, cols[-1] + 2
+        quads = (slice(top, bottom - 1), slice(left, right - 1))
+        window = _Window(
+            padded[top:bottom, left:right], ranked[0][quads], ranked[1][quads],
+            row_peaks[top:bottom], col_peaks[left:right],
+        )  # fmt: skip
+        level, holeless = alike[0], basins[alike[-1]] == 1
+        single = bool(peaks[level] == 1 or (holeless and euler[level] == 1))
+        found = _boxes(window, alike, int(euler[level]), single=single)
         shift = np.array((left - 1, top - 1) * 2)
-        for largest, every in _boxes(window, alike, int(euler[alike[0]])):
-            yield Contours(_cut(largest + shift, last), _cut(every + shift, last))
+        # Ends are exclusive, but at most the last pixel.
+        largest, every = (np.minimum(each + shift, last) for each in (found.largest, found.every))
+        yield Contours(largest, every)
 
 
-def _cut(boxes: Doubles, last: Doubles) -> Doubles:
-    """Return boxes whose ends, (x, y), are at most the last pixel."""
-    cut: Doubles = np.hstack([boxes[:, :2], np.minimum(boxes[:, 2:], last)])
-    return cut
+@dataclass(frozen=True)
+class _Window:
+    """What is left of a map above a level, with a frame that no mask holds.
+
+    Attributes:
+        values: (h, w) uint8.
+        low: (h - 1, w - 1) lowest value of each quad of 2 x 2 pixels.
+        third: Lowest but one.
+        rows: (h,) highest value of each row.
+        cols: (w,) highest value of each column.
+    """
+
+    values: Levels
+    low: Levels
+    third: Levels
+    rows: Levels
+    cols: Levels
 
 
-def _boxes(
-    window: Levels, bounds: npt.NDArray[np.intp], euler: int
-) -> Iterator[tuple[Doubles, Doubles]]:
-    """Yield the largest contour's box and the boxes of all, ends exclusive, of each mask.
+def _boxes(window: _Window, bounds: npt.NDArray[np.intp], euler: int, *, single: bool) -> Contours:
+    """Return the boxes of all contours, ends exclusive, and of the one that encloses most.
 
     Args:
-        window: (h, w) uint8, with a frame that no mask holds.
+        window: What is left above the lowest level.
         bounds: (k,) levels whose masks have the same components and holes.
         euler: Their components less their holes.
+        single: They are known to have one component, which then need not be looked for.
     """
-    labels, count = ndimage.label(window > bounds[0], _FULL)
-    outer = _label_boxes(labels, window, bounds)
-    if count == euler:
-        yield from zip(_largest(window, labels, outer, bounds), outer, strict=True)
-        return
-    outside, _ = ndimage.label(window <= bounds[-1])
+    values = window.values
+    labels, count = (None, 1) if single else ndimage.label(values > bounds[0], _FULL)
+    if labels is None or count == 1:
+        outer = _extents(window.rows, window.cols, bounds)[:, None]
+        if euler == 1:
+            return Contours(outer[:, 0], outer)
+    else:
+        outer = _label_boxes(labels, values, bounds)
+        if count == euler:
+            return Contours(_largest(window, labels, outer, bounds), outer)
+    outside, _ = ndimage.label(values <= bounds[-1])
     # A hole's contour runs on the pixels around it. Label 1 is outside: it holds the corner.
-    holes = _label_boxes(np.maximum(outside - 1, 0), 255 - window, 254 - bounds)
+    holes = _label_boxes(np.maximum(outside - 1, 0), 255 - values, 254 - bounds)
     holes += np.array((-1.0, -1.0, 1.0, 1.0))
-    filled = np.where(outside == 1, window, 255).astype(np.uint8)
+    every = np.concatenate([outer, holes], axis=1)
+    if count == 1:
+        return Contours(outer[:, 0], every)
+    filled = np.where(outside == 1, values, 255).astype(np.uint8)
     whole, _ = ndimage.label(filled > bounds[0], _FULL)
-    largest = _largest(filled, whole, _label_boxes(whole, filled, bounds), bounds)
-    yield from zip(largest, np.concatenate([outer, holes], axis=1), strict=True)
+    low, third, _, _ = _ranked(filled)
+    solid = _Window(filled, low, third, window.rows, window.cols)
+    return Contours(_largest(solid, whole, _label_boxes(whole, filled, bounds), bounds), every)
 
 
-def _label_boxes(labels: Labels, window: Levels, bounds: npt.NDArray[np.intp]) -> Doubles:
+def _extents(rows: Levels, cols: Levels, bounds: npt.NDArray[np.intp]) -> Doubles:
+    """Return the (k, 4) box of all that lies above each level, from the peaks of both axes."""
+    boxes = np.empty((len(bounds), 4))
+    for axis, peaks in ((0, cols), (1, rows)):
+        held = peaks[:, None] > bounds
+        boxes[:, axis] = held.argmax(axis=0)
+        boxes[:, axis + 2] = len(peaks) - held[::-1].argmax(axis=0)
+    return boxes
+
+
+def _label_boxes(labels: Labels, values: Levels, bounds: npt.NDArray[np.intp]) -> Doubles:
     """Return the (k, n, 4) boxes of what of labels 1..n lies above each level, ends exclusive."""
     places = ndimage.find_objects(labels)
     boxes = np.empty((len(bounds), len(places), 4))
     for index, (rows, cols) in enumerate(places):
-        boxes[:, index] = (cols.start, rows.start, cols.stop, rows.stop)
-        if len(bounds) > 1:
-            part = np.where(labels[rows, cols] == index + 1, window[rows, cols], 0)
-            for axis in (0, 1):
-                held = part.max(axis=axis)[:, None] > bounds
-                boxes[:, index, axis] += held.argmax(axis=0)
-                boxes[:, index, axis + 2] -= held[::-1].argmax(axis=0)
+        if len(bounds) == 1:
+            boxes[:, index] = (cols.start, rows.start, cols.stop, rows.stop)
+            continue
+        part = np.where(labels[rows, cols] == index + 1, values[rows, cols], 0)
+        own = _extents(part.max(axis=1), part.max(axis=0), bounds)
+        boxes[:, index] = own + np.array((cols.start, rows.start) * 2)
     return boxes
 
 
 def _largest(
-    window: Levels, labels: Labels, boxes: Doubles, bounds: npt.NDArray[np.intp]
-) -> Iterator[Doubles]:
-    """Yield the (1, 4) box of the component without holes whose contour encloses most.
+    window: _Window, labels: Labels, boxes: Doubles, bounds: npt.NDArray[np.intp]
+) -> Doubles:
+    """Return the (k, 4) box of the component without holes whose contour encloses most.
 
     Of equals it is the one that starts last in reading order: OpenCV lists contours from the
     bottom up, and the reference code takes the first. No contour inside another, and none of a
     hole, encloses more than the outermost one, which comes before them.
     """
-    if boxes.shape[1] == 1:
-        yield from boxes
-        return
     halves = _halves(window, labels, boxes.shape[1], bounds)
-    for index, bound in enumerate(bounds):
+    chosen = halves.argmax(axis=0)
+    for index in np.flatnonzero((halves == halves.max(axis=0)).sum(axis=0) > 1):
         equals = np.flatnonzero(halves[:, index] == halves[:, index].max())
-        if len(equals) > 1:
-            tops = boxes[index, equals, 1]
-            equals = equals[tops == tops.max()]
+        tops = boxes[index, equals, 1]
+        equals = equals[tops == tops.max()]
         if len(equals) > 1:  # they start in one row
             row = int(boxes[index, equals[0], 1])
-            starts = [((labels[row] == at + 1) & (window[row] > bound)).argmax() for at in equals]
+            set_now = window.values[row] > bounds[index]
+            starts = [((labels[row] == at + 1) & set_now).argmax() for at in equals]
             equals = equals[[int(np.argmax(starts))]]
-        yield boxes[index, equals]
+        chosen[index] = equals[0]
+    found: Doubles = boxes[np.arange(len(bounds)), chosen]
+    return found
 
 
 def _halves(
-    window: Levels, labels: Labels, count: int, bounds: npt.NDArray[np.intp]
+    window: _Window, labels: Labels, count: int, bounds: npt.NDArray[np.intp]
 ) -> npt.NDArray[np.intp]:
     """Return (n, k): twice the area that each component's contour encloses above each level."""
-    low, third, _, _ = _ranked(window)
     corners = np.maximum(  # all that is set in a quad is of one component
         np.maximum(labels[1:, 1:], labels[1:, :-1]), np.maximum(labels[:-1, 1:], labels[:-1, :-1])
     )
     held = corners > 0
     keys = corners[held].astype(np.intp) * 256
-    counts = np.bincount(keys + third[held], minlength=(count + 1) * 256)
-    counts += np.bincount(keys + low[held], minlength=(count + 1) * 256)
+    counts = np.bincount(keys + window.third[held], minlength=(count + 1) * 256)
+    counts += np.bincount(keys + window.low[held], minlength=(count + 1) * 256)
     table = counts.reshape(-1, 256)[1:]
     halves: npt.NDArray[np.intp] = (table.sum(axis=1, keepdims=True) - table.cumsum(axis=1))[
         :, bounds
@@ -231,11 +270,10 @@ def _maxima(padded: Levels, *, full: bool) -> npt.NDArray[np.intp]:
     labels, count = ndimage.label(highest, _FULL if full else None)
     # A plateau with an equal pixel that has a higher neighbour is none.
     others = _around(np.where(highest, 0, padded).astype(np.uint8), full=full)
-    none = np.unique(labels[highest & (others == padded)])
+    kept = np.ones(count + 1, bool)
+    kept[labels[highest & (others == padded)]] = kept[0] = False
     level = np.zeros(count + 1, np.intp)
     level[labels[highest]] = padded[highest]
-    kept = np.ones(count + 1, bool)
-    kept[none] = kept[0] = False
     return np.bincount(level[kept], minlength=256)
 
 
@@ -250,7 +288,7 @@ def _around(values: Levels, *, full: bool) -> Levels:
     return rows
 
 
-def _euler_numbers(padded: Levels) -> npt.NDArray[np.intp]:
+def _euler_numbers(padded: Levels, ranked: Sequence[Levels]) -> npt.NDArray[np.intp]:
     """Return (256,): components less holes of the mask strictly above each level.
 
     By Gray's count of quads (1971) for 8-connected components: (Q1 - Q3 - 2 QD) / 4, with Q1 and
@@ -260,7 +298,7 @@ def _euler_numbers(padded: Levels) -> npt.NDArray[np.intp]:
     low_ad, high_ad, low_bc, high_bc = (
         np.minimum(a, d), np.maximum(a, d), np.minimum(b, c), np.maximum(b, c),
     )  # fmt: skip
-    low, third, second, high = _ranked(padded)
+    low, third, second, high = ranked
     ones = _above(high) - _above(second)
     threes = _above(third) - _above(low)
     diagonals = np.zeros(256, np.intp)
@@ -317,8 +355,9 @@ def iou_curves(levels: Levels, truth: Doubles) -> Doubles:
     """
     found, which = contours_at(levels)
     # One product for all masks: 200 small ones would cost more than the contours.
-    every = best_ious(np.concatenate([item.every for item in found]), truth)
-    starts = np.cumsum([0] + [len(item.every) for item in found[:-1]])
+    every = best_ious(np.concatenate([item.every.reshape(-1, 4) for item in found]), truth)
+    counts = np.concatenate([np.full(*item.every.shape[:2]) for item in found])
+    starts = np.cumsum(counts) - counts
     largest = best_ious(np.concatenate([item.largest for item in found]), truth)
     curves: Doubles = np.stack([largest, np.maximum.reduceat(every, starts)])[:, which]
     return curves

@@ -1,23 +1,35 @@
-"""Paired bootstrap: the means of two sides over the same resampled images. Plain NumPy.
+"""Paired bootstrap: how often each draw has an image, and what the draws say of a difference.
 
 Images are drawn with Poisson(1) counts, the online form of Efron's bootstrap (Chamandy et al.,
-"Estimating uncertainty for massive data streams", 2012). An image keeps its count in every class
-and on both sides, so what is hard for both cancels in the difference.
+"Estimating uncertainty for massive data streams", 2012). An image's counts follow from its name
+alone: they are the same in every class, on both sides and on every machine, so what is hard for
+both sides cancels in the difference, and nobody has to hold the draws of a whole set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import poisson
 
 from raypipe.maps import Doubles
 
 REPLICATES = 1000
-_CHUNK = 8192
-Codes = npt.NDArray[np.intp]
+DRAWS = 1 + REPLICATES
+"""The data itself, then the replicates."""
+
+_CHUNK = 512  # images at a time: their random bits take 4 MB
+
+Counts = npt.NDArray[np.uint8]
+
+_U = np.uint64
+_STEP, _MIX, _MIX2 = _U(0x9E3779B97F4A7C15), _U(0xBF58476D1CE4E5B9), _U(0x94D049BB133111EB)
+# Of 32 random bits, those from here on make a count larger than 0, 1, 2, ...
+_BOUNDS = [_U(int(bound)) for bound in np.ceil(poisson.cdf(np.arange(13), 1.0) * 2.0**32)]
 
 
 @dataclass(frozen=True)
@@ -44,68 +56,38 @@ class Difference:
     p: float | None
 
 
-def draws(images: int, seed: int = 0) -> npt.NDArray[np.uint8]:
-    """Return (1 + REPLICATES, images) counts of the images; the first row is the data itself."""
-    generator = np.random.default_rng(seed)
-    counts = np.ones((1 + REPLICATES, images), dtype=np.uint8)
-    for draw in counts[1:]:  # at once, the numbers would take eight times the memory
-        draw[:] = generator.poisson(1.0, images)
-    return counts
+def draws(image_ids: Iterable[str]) -> Counts:
+    """Return how often each draw has each image.
 
-
-def class_means(
-    values: Doubles, codes: Codes, images: Codes, counts: npt.NDArray[np.uint8]
-) -> Iterator[Doubles]:
-    """Yield each class's means under every draw.
+    The random bits are SplitMix64's (Steele et al., "Fast splittable pseudorandom number
+    generators", OOPSLA 2014), started at a hash of the image's name.
 
     Args:
-        values: (n, k), NaN where there is no truth.
-        codes: (n,) class of each row; every class 0..max has rows.
-        images: (n,) column of `counts` of each row.
-        counts: What `draws` returned.
-
-    Yields:
-        (1 + REPLICATES, k) float64, NaN where a draw has no row with truth.
-    """
-    known = ~np.isnan(values)
-    order = np.argsort(codes, kind="stable")
-    for rows in np.split(order, np.cumsum(np.bincount(codes))[:-1]):
-        weights = counts[:, images[rows]].astype(np.float64)
-        sums = weights @ np.where(known[rows], values[rows], 0.0)
-        totals = weights @ known[rows].astype(np.float64)
-        yield np.divide(sums, totals, out=np.full_like(sums, np.nan), where=totals > 0)
-
-
-def pooled(
-    hits: npt.NDArray[np.uint8], images: Codes, counts: npt.NDArray[np.uint8]
-) -> npt.NDArray[np.float64]:
-    """Return the means over all rows, whatever their class, under every draw.
-
-    Args:
-        hits: (n, k) of 0 and 1, n > 0.
-        images: (n,) column of `counts` of each row.
-        counts: What `draws` returned.
+        image_ids: n names.
 
     Returns:
-        (draws, k) float64; NaN for a draw without a row.
+        (DRAWS, n) uint8; the first row is ones, the data itself.
     """
-    sums = np.zeros((len(counts), hits.shape[1]))
-    totals = np.zeros(len(counts))
-    for start in range(0, len(hits), _CHUNK):  # as floats they would be four times as large
-        rows = slice(start, start + _CHUNK)
-        weights = counts[:, images[rows]].astype(np.float32)
-        sums += weights @ hits[rows].astype(np.float32)  # whole numbers: exact
-        totals += weights.sum(axis=1)
-    return np.divide(
-        sums, totals[:, None], out=np.full_like(sums, np.nan), where=totals[:, None] > 0
-    )
+    digests = [hashlib.blake2b(name.encode(), digest_size=8).digest() for name in image_ids]
+    seeds = np.frombuffer(b"".join(digests), dtype="<u8").astype(np.uint64)
+    counts = np.ones((DRAWS, len(seeds)), dtype=np.uint8)
+    counts[1:] = 0
+    for start in range(0, len(seeds), _CHUNK):
+        some = slice(start, start + _CHUNK)
+        state = np.arange(1, DRAWS, dtype=np.uint64)[:, None] * _STEP + seeds[some]
+        state = (state ^ (state >> _U(30))) * _MIX
+        state = (state ^ (state >> _U(27))) * _MIX2
+        bits = (state ^ (state >> _U(31))) >> _U(32)
+        for bound in _BOUNDS:
+            counts[1:, some] += bits >= bound
+    return counts
 
 
 def difference(a: Doubles, b: Doubles, sample: int) -> Difference:
     """Summarise the draws of two sides.
 
     Args:
-        a: (1 + REPLICATES,) means of the first side, the data's own first.
+        a: (DRAWS,) means of the first side, the data's own first.
         b: Those of the second side.
         sample: Images that they rest on.
     """

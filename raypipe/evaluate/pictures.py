@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from matplotlib import colormaps
 from PIL import Image, ImageOps
 
 from raypipe.errors import InputError
+from raypipe.evaluate.picks import Pick
+from raypipe.evaluate.predictions import Prediction
 from raypipe.maps import Floats, upsampled
 from raypipe.storage.blob import read_blob
 
@@ -26,25 +25,6 @@ _COLOURS = "magma"  # perceptual: its brightness grows with the score, for every
 Pixels = npt.NDArray[np.uint8]
 Rect = tuple[float, float, float, float]
 """x, y, width, height, as SVG wants it; pixels of the image."""
-
-
-@dataclass(frozen=True)
-class Pick:
-    """A pair of image and class that is worth a look.
-
-    Attributes:
-        image_id: The image.
-        name: The class.
-        plain: Its row of `metrics` before.
-        refined: Its row after.
-        change: What refining did to its IoU, -1..1: the box's, or the mask's without true boxes.
-    """
-
-    image_id: str
-    name: str
-    plain: Mapping[str, Any]
-    refined: Mapping[str, Any]
-    change: float
 
 
 @dataclass(frozen=True)
@@ -87,39 +67,6 @@ class Case:
     plain: Panel
     refined: Panel
     change: float
-
-
-def pick(metrics: pa.Table, plain: str, refined: str, count: int) -> tuple[list[Pick], list[Pick]]:
-    """Choose the pairs that refining changed most.
-
-    Args:
-        metrics: What was measured, without the pairs that were never detected.
-        plain: Rule before.
-        refined: Rule after.
-        count: Pairs of either kind, at most.
-
-    Returns:
-        Those that lost most, then those that gained most, the largest change first; pairs that
-        did not change are in neither.
-    """
-    pairs: dict[tuple[str, str], dict[str, dict[str, Any]]] = {}
-    light = metrics.select(["image_id", "class", "rule", "box_iou", "iou"])
-    for row in light.to_pylist():
-        pairs.setdefault((row["image_id"], row["class"]), {})[row["rule"]] = row
-    picks = [
-        Pick(*pair, rows[plain], rows[refined], _judged(rows[refined]) - _judged(rows[plain]))
-        for pair, rows in pairs.items()
-        if plain in rows and refined in rows
-    ]
-    picks.sort(key=lambda item: (item.change, item.image_id, item.name))
-    losses = [item for item in picks[:count] if item.change < 0]
-    gains = [item for item in reversed(picks[-count:]) if item.change > 0]
-    return losses, gains
-
-
-def _judged(row: Mapping[str, Any]) -> float:
-    """Return the IoU that a change is measured by; 0 without any truth."""
-    return float(row["iou"] or 0.0) if row["box_iou"] is None else float(row["box_iou"])
 
 
 def read_photo(uri: str, width: int, height: int) -> Pixels:
@@ -176,7 +123,7 @@ def draw(
     uri: str,
     title: str,
     truth: npt.NDArray[np.float64],
-    detections: tuple[Mapping[str, Any], Mapping[str, Any]],
+    predictions: tuple[Prediction, Prediction],
 ) -> Case:
     """Draw a pair before and after.
 
@@ -185,21 +132,28 @@ def draw(
         uri: Path or URI of its image.
         title: Its class, for people.
         truth: (m, 4) true boxes.
-        detections: The rows of `measure.detection_rows`, plain and refined.
+        predictions: What was said of it, plain and refined.
     """
-    width, height = int(detections[0]["width"]), int(detections[0]["height"])
+    width, height = predictions[0].width, predictions[0].height
     photo = read_photo(uri, width, height)
     plain, refined = (
         Panel(
-            overlay(photo, row["map"]),
-            [_rect(box) for box in row["boxes"][:1]],
+            overlay(photo, _heat(found)),
+            [_rect(box) for box in found.boxes[:1]],
             scores["box_iou"],
             scores["iou"],
         )
-        for row, scores in zip(detections, (picked.plain, picked.refined), strict=True)
+        for found, scores in zip(predictions, (picked.plain, picked.refined), strict=True)
     )
     rects = [_rect(box) for box in truth]
     return Case(picked.image_id, title, width, height, rects, plain, refined, picked.change)
+
+
+def _heat(found: Prediction) -> Floats:
+    """Return the map, or the mask where there is only one."""
+    if found.map is not None:
+        return found.map
+    return np.zeros((1, 1), np.float32) if found.mask is None else found.mask.astype(np.float32)
 
 
 def _rect(box: npt.NDArray[np.float64]) -> Rect:

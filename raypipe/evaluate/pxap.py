@@ -1,18 +1,20 @@
 """PxAP: the area under pixel precision against recall, the pixels pooled over a set.
 
 Choe et al. (CVPR 2020); bins and sums as in clovaai/wsolevaluation: scores of maps stretched to
-0..1 at 224 x 224, 100 bins of 0.01, one for the score 1, and one that is never filled. Pooled
-histograms add up, so a set needs no more memory than an image.
+0..1 at 224 x 224, 100 bins of 0.01, one for the score 1, and one that is never filled. Histograms
+of maps add up to those of a set.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from raypipe.columns import matrix, matrix_column
 from raypipe.datasets.truth import ClassMask
 from raypipe.evaluate.contours import SIDE, THRESHOLDS
 from raypipe.maps import Doubles
@@ -45,67 +47,57 @@ def histograms(stretched_map: Doubles, truth: ClassMask) -> Counts:
         (2, BINS) pixels: inside, outside; ascending scores.
     """
     inside, valid = nearest(truth.inside & truth.valid), nearest(truth.valid)
-    # As np.histogram(scores, _EDGES): the last bin, which takes its upper edge too, is empty.
-    bins = np.searchsorted(_EDGES, stretched_map, side="right") - 1
+    # As np.histogram(scores, _EDGES): the last bin, which takes its upper edge too, is empty. Bins
+    # are a hundredth wide, but for the rounding of their edges.
+    bins = (stretched_map * 100).astype(np.intp)
+    bins -= stretched_map < _EDGES[bins]
+    bins += stretched_map >= _EDGES[bins + 1]
     return np.stack(
         [np.bincount(bins[where], minlength=BINS) for where in (inside, valid & ~inside)]
     )
 
 
-def average_precision(counts: Counts) -> float:
+def average_precision(counts: npt.NDArray[Any]) -> Doubles:
     """Return PxAP, 0..1, or NaN where nothing is inside.
 
     Args:
-        counts: (2, BINS) sum of `histograms`.
+        counts: (..., 2, BINS) sums of `histograms`.
+
+    Returns:
+        (...) float64.
     """
-    shared, wrong = np.cumsum(counts[:, ::-1], axis=1).astype(np.float64)
-    if shared[-1] == 0:
-        return float("nan")
-    predicted = shared + wrong
-    precision: Doubles = np.divide(
-        shared, predicted, out=np.zeros_like(shared), where=predicted > 0
+    added = np.cumsum(counts[..., ::-1].astype(np.float64), axis=-1)
+    shared, predicted = added[..., 0, :], added.sum(axis=-2)
+    precision = np.divide(shared, predicted, out=np.zeros_like(shared), where=predicted > 0)
+    area = (precision[..., 1:] * np.diff(shared, axis=-1)).sum(axis=-1)
+    found: Doubles = np.divide(
+        area, shared[..., -1], out=np.full(area.shape, np.nan), where=shared[..., -1] > 0
     )
-    return float((precision[1:] * np.diff(shared / shared[-1])).sum())
+    return found
 
 
-class Pools:
-    """Histograms added up by class and rule; adding two pools gives that of both."""
+def pixel_rows(found: Sequence[tuple[str, str, str, Counts]]) -> pa.Table:
+    """Return rows of `pixels` from image, class, rule and `histograms` of each map."""
+    counts = np.array([item[3] for item in found], np.int32).reshape(-1, 2, BINS)
+    names = [[item[at] for item in found] for at in range(3)]
+    columns = [*(pa.array(each, pa.string()) for each in names),
+               *(matrix_column(counts[:, side], np.int32) for side in (0, 1))]  # fmt: skip
+    return pa.table(columns, schema=PIXELS.schema)
 
-    def __init__(self) -> None:
-        self._counts: dict[tuple[str, str], Counts] = {}
 
-    def add(self, name: str, rule: str, counts: Counts) -> None:
-        """Add (2, BINS) counts of a class's map by a rule."""
-        key = (name, rule)
-        self._counts[key] = self._counts.get(key, 0) + counts
+def pixel_counts(rows: pa.Table) -> Counts:
+    """Return (n, 2 BINS) int64 of rows of `pixels`: inside, then outside."""
+    sides = [matrix(rows[name]).reshape(-1, BINS) for name in ("inside", "outside")]
+    return np.concatenate(sides, axis=1).astype(np.int64)
 
-    def table(self) -> pa.Table:
-        """Return the pools as rows of `pixels`."""
-        return PIXELS.build(
-            [
-                {"class": name, "rule": rule, "inside": counts[0], "outside": counts[1]}
-                for (name, rule), counts in sorted(self._counts.items())
-            ]
-        )
 
-    @classmethod
-    def of(cls, tables: Iterable[pa.Table]) -> Pools:
-        """Add up rows of `pixels`, one table at a time."""
-        pools = cls()
-        for table in tables:
-            for row in table.to_pylist():
-                counts = np.array([row["inside"], row["outside"]], dtype=np.int64)
-                pools.add(row["class"], row["rule"], counts)
-        return pools
+def precisions(summed: Doubles) -> Doubles:
+    """Return PxAP of every draw.
 
-    def merge(self, other: Pools) -> None:
-        """Add another's counts."""
-        for (name, rule), counts in other._counts.items():
-            self.add(name, rule, counts)
+    Args:
+        summed: (R, 2 BINS) sums of `pixel_counts`.
 
-    def precision(self, rule: str, names: Sequence[str]) -> float:
-        """Return PxAP of the pixels of several classes together, NaN without any of them."""
-        empty = np.zeros((2, BINS), dtype=np.int64)
-        return average_precision(
-            sum((self._counts.get((name, rule), empty) for name in names), empty)
-        )
+    Returns:
+        (R,) float64, NaN where nothing is inside.
+    """
+    return average_precision(summed.reshape(len(summed), 2, BINS))

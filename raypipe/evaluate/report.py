@@ -11,10 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from raypipe.evaluate import digits
 from raypipe.evaluate.earning import SECONDS_A_BOX, Earning, earned
 from raypipe.evaluate.limits import ENOUGH, counts, limit
-from raypipe.evaluate.measure import PLAIN
 from raypipe.evaluate.plots import Plot, plot
 from raypipe.evaluate.shown import (
     METRICS_SHOWN,
+    POLICY,
     Report,
     by_gain,
     completed,
@@ -49,13 +49,11 @@ def render_html(report: Report, worst: Sequence[Case] = (), best: Sequence[Case]
     metric = main_metric(full)
     classes = by_gain(full, metric)
     earning = earned(full, metric)
-    refined = next((name for name in report["rules"] if name != PLAIN), "refined")
     return (
         environment()
         .get_template("report.html")
         .render(
             report=full,
-            refined=refined,
             measured=measured(full),
             main=metric,
             classes=classes,
@@ -87,7 +85,7 @@ def environment() -> Environment:
         "signed_interval": digits.signed_interval, "chance": digits.chance,
         "shortened": digits.shortened, "gain": gain, "limit": limit,
     }  # fmt: skip
-    made.globals["metrics"] = METRICS_SHOWN
+    made.globals |= {"metrics": METRICS_SHOWN, "policy_notes": POLICY}
     return made
 
 

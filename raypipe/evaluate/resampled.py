@@ -1,4 +1,4 @@
-"""Two sides of the same pairs to means, intervals and tests, over all classes and of each.
+"""What metrics are made of: values of pairs, hits of a set, and their means under every draw.
 
 Most metrics are means over the images of a class, then over classes. MaxBoxAcc and V2 are the
 benchmark's: pairs pooled over the set, at the threshold that serves the whole set best, which
@@ -18,11 +18,12 @@ import pyarrow as pa
 
 from raypipe.evaluate.boxes import BOUNDS, Bits, hits, unpacked
 from raypipe.evaluate.contours import THRESHOLDS
-from raypipe.evaluate.paired import Codes, Difference, class_means, difference, pooled
+from raypipe.evaluate.paired import Counts, Difference, difference
+from raypipe.evaluate.sums import Sums
 from raypipe.maps import Doubles
 
-LINEAR = ("corloc", "iou", "precision", "recall", "pointing")
-"""Metrics that are means of the images' own values."""
+LINEAR = ("corloc", "top1_loc", "top5_loc", "iou", "precision", "recall", "pointing")
+"""Metrics that are means of the pairs' own values."""
 
 METRICS_OF_ROWS = (*LINEAR, "max_box_acc", "max_box_acc_v2")
 """Metrics that rows of `metrics` suffice for."""
@@ -30,13 +31,16 @@ METRICS_OF_ROWS = (*LINEAR, "max_box_acc", "max_box_acc_v2")
 _V1 = BOUNDS.index(0.5)
 _USED = (_V1, 3, 4, 5)  # curves of `box_hits` that a metric is made of: V1 at 0.5, V2
 
+Chosen = npt.NDArray[np.intp] | None
+"""(4,) threshold of each curve that serves a set best; None without boxes."""
+
 
 @dataclass(frozen=True)
 class Sample:
-    """What one side made of the pairs.
+    """What one side made of pairs.
 
     Attributes:
-        linear: (n, 5) float64, the metrics of LINEAR; NaN where there is no truth of that kind.
+        linear: (n, 7) float64, the metrics of LINEAR; NaN where there is no truth of that kind.
         curves: (n, 4, T) uint8 hits: V1 at IoU 0.5, V2 at 0.3, 0.5 and 0.7.
     """
 
@@ -51,90 +55,103 @@ class Sample:
             rows: The rows, in the order of the pairs.
             box_iou: A box counts for CorLoc from this IoU on.
         """
-        names = ("box_iou", "iou", "precision", "recall")
-        box, *pixels = (np.asarray(rows[name].to_numpy(), dtype=np.float64) for name in names)
-        peaks = rows["peak_inside"].cast(pa.int8()).cast(pa.float64()).to_numpy()
-        linear = np.column_stack([hits(box, box_iou), *pixels, peaks.astype(np.float64)])
+        names = ("box_iou", "rank", "iou", "precision", "recall")
+        box, rank, *pixels = (_doubles(rows[name]) for name in names)
+        found = hits(box, box_iou)
+        first = [
+            np.where(np.isnan(rank), np.nan, found * ((rank >= 1) & (rank <= last)))
+            for last in (1, 5)
+        ]
+        peaks = _doubles(rows["peak_inside"].cast(pa.int8()))
+        linear = np.column_stack([found, *first, *pixels, peaks])
         return cls(linear, unpacked(rows["box_hits"])[:, _USED])
 
+    def of_rows(self, rows: slice) -> Sample:
+        """Return some of the pairs."""
+        return Sample(self.linear[rows], self.curves[rows])
 
-@dataclass(frozen=True)
-class Resampled:
-    """Both sides of every metric.
+    def hits(self, weights: Counts) -> Sums:
+        """Sum the curves of the pairs with boxes: (R, 4 T)."""
+        boxed = ~np.isnan(self.linear[:, 0])
+        curves = self.curves[boxed].reshape(-1, len(_USED) * len(THRESHOLDS))
+        return Sums.of_whole(curves, weights[:, boxed])
 
-    Attributes:
-        overall: Over all classes, by the metric's name.
-        per_class: Of each class, likewise.
-        thresholds: Those that MaxBoxAcc chose on either side; NaN without boxes.
-    """
+    def values(self, chosen: Chosen) -> Doubles:
+        """Return (n, 9): each pair's value of METRICS_OF_ROWS, at the set's thresholds."""
+        found = np.full((len(self.linear), 2), np.nan)
+        if chosen is not None:
+            boxed = ~np.isnan(self.linear[:, 0])
+            each = self.curves[:, np.arange(len(chosen)), chosen].astype(np.float64)
+            found[boxed] = np.column_stack([each[:, 0], each[:, 1:].mean(axis=1)])[boxed]
+        return np.column_stack([self.linear, found])
 
-    overall: dict[str, Difference]
-    per_class: list[dict[str, Difference]]
-    thresholds: tuple[float, float]
 
-
-def resample(
-    a: Sample, b: Sample, codes: Codes, images: Codes, counts: npt.NDArray[np.uint8]
-) -> Resampled:
-    """Measure two sides under every draw.
+def best(summed: Sums) -> tuple[Doubles, Chosen]:
+    """Return MaxBoxAcc and V2 of every draw, and the thresholds that the data itself chose.
 
     Args:
-        a: The first side.
-        b: The second side, of the same pairs; truth that only one side has judges neither.
-        codes: (n,) class of each pair; every class 0..max has pairs.
-        images: (n,) column of `counts` of each pair.
-        counts: (R, images) draws, the first of ones.
+        summed: What `Sample.hits` summed up over the set.
+
+    Returns:
+        (R, 2) float64, NaN without boxes; the thresholds.
     """
-    known = ~(np.isnan(a.linear) | np.isnan(b.linear))
-    boxed = known[:, 0]
-    best = [_best(side.curves[boxed], images[boxed], counts) for side in (a, b)]
-    values = [
-        np.column_stack([np.where(known, side.linear, np.nan), _at(side.curves, boxed, chosen)])
-        for side, (_, chosen) in zip((a, b), best, strict=True)
-    ]
-    width = values[0].shape[1]
-    sums = np.zeros((len(counts), 2 * width))
-    classes = np.zeros_like(sums)
-    single: list[dict[str, Difference]] = []
-    for means in class_means(np.column_stack(values), codes, images, counts):
-        fine = ~np.isnan(means)
-        sums += np.where(fine, means, 0.0)
-        classes += fine
-        single.append(dict(_named(means, int((codes == len(single)).sum()))))
-    over = np.divide(sums, classes, out=np.full_like(sums, np.nan), where=classes > 0)
-    for (accuracies, _), start in zip(best, (0, width), strict=True):
-        over[:, start + len(LINEAR) : start + width] = accuracies
-    first, second = (_threshold(chosen) for _, chosen in best)
-    return Resampled(dict(_named(over, counts.shape[1])), single, (first, second))
-
-
-def _best(
-    curves: Bits, images: Codes, counts: npt.NDArray[np.uint8]
-) -> tuple[Doubles, npt.NDArray[np.intp] | None]:
-    """Return (R, 2) MaxBoxAcc and V2 of every draw, and the (4,) thresholds that the data chose."""
-    if not len(curves):
-        return np.full((len(counts), 2), np.nan), None
-    share = pooled(curves.reshape(len(curves), -1), images, counts)
-    share = share.reshape(len(counts), len(_USED), len(THRESHOLDS))
+    share = summed.means().reshape(len(summed.values), len(_USED), len(THRESHOLDS))
     tops = share.max(axis=2)
-    return np.column_stack([tops[:, 0], tops[:, 1:].mean(axis=1)]), share[0].argmax(axis=1)
+    accuracies: Doubles = np.column_stack([tops[:, 0], tops[:, 1:].mean(axis=1)])
+    return accuracies, None if np.isnan(accuracies[0, 0]) else share[0].argmax(axis=1)
 
 
-def _at(curves: Bits, boxed: npt.NDArray[np.bool_], chosen: npt.NDArray[np.intp] | None) -> Doubles:
-    """Return (n, 2): each pair's hit at the set's thresholds, V2's a mean over its bounds."""
-    found = np.full((len(curves), 2), np.nan)
-    if chosen is not None:
-        each = curves[:, np.arange(len(chosen)), chosen].astype(np.float64)
-        found[boxed] = np.column_stack([each[:, 0], each[:, 1:].mean(axis=1)])[boxed]
-    return found
+def threshold(chosen: Chosen) -> float | None:
+    """Return MaxBoxAcc's threshold, or None without boxes."""
+    return None if chosen is None else float(THRESHOLDS[chosen[0]])
 
 
-def _threshold(chosen: npt.NDArray[np.intp] | None) -> float:
-    return float("nan") if chosen is None else float(THRESHOLDS[chosen[0]])
+def differences(a: Doubles, b: Doubles, sample: int) -> Iterator[tuple[str, Difference]]:
+    """Yield every metric of METRICS_OF_ROWS with what the draws say of it.
 
-
-def _named(means: Doubles, sample: int) -> Iterator[tuple[str, Difference]]:
-    """Yield every metric of (R, 14) means, the first side's seven first."""
+    Args:
+        a: (R, 9) means of the first side.
+        b: Those of the second.
+        sample: Images that they rest on.
+    """
     for index, name in enumerate(METRICS_OF_ROWS):
-        other = index + len(METRICS_OF_ROWS)
-        yield name, difference(means[:, index], means[:, other], sample)
+        yield name, difference(a[:, index], b[:, index], sample)
+
+
+class ClassMeans:
+    """Means over classes under every draw, class after class in a fixed order."""
+
+    def __init__(self) -> None:
+        self._sum: Doubles | None = None
+        self._known: Doubles | None = None
+
+    def add(self, means: Doubles) -> None:
+        """Add a class's (R, 9) means; a draw without any of its pairs leaves the class out."""
+        fine = (~np.isnan(means)).astype(np.float64)
+        whole = np.where(fine > 0, means, 0.0)
+        self._sum = whole if self._sum is None else self._sum + whole
+        self._known = fine if self._known is None else self._known + fine
+
+    def merge(self, other: ClassMeans) -> None:
+        """Add another's classes."""
+        if other._sum is None or other._known is None:
+            return
+        self._sum = other._sum if self._sum is None else self._sum + other._sum
+        self._known = other._known if self._known is None else self._known + other._known
+
+    def means(self, accuracies: Doubles) -> Doubles:
+        """Return (R, 9): means over classes, MaxBoxAcc and V2 as the set has them.
+
+        Args:
+            accuracies: (R, 2) of `best`.
+        """
+        found = np.full((len(accuracies), len(METRICS_OF_ROWS)), np.nan)
+        if self._sum is not None and self._known is not None:
+            np.divide(self._sum, self._known, out=found, where=self._known > 0)
+        found[:, len(LINEAR) :] = accuracies
+        return found
+
+
+def _doubles(column: pa.ChunkedArray) -> Doubles:
+    """Return a nullable column as float64, NaN for null."""
+    return np.asarray(column.cast(pa.float64()).to_numpy(), dtype=np.float64)

@@ -54,11 +54,25 @@ METRICS_SHOWN = {
 }
 """The metrics of a report in the order they are shown in."""
 
+POLICY = {
+    "several_boxes": "pairs with several true boxes: any of them may be found",
+    "resized": "pairs whose truth has another size and the same shape: it was scaled to the image",
+    "other_size": "pairs whose truth has another shape than the image: it judges nothing",
+    "empty_mask": "pairs whose true mask has no pixel of the class: it judges nothing",
+    "without_truth": "pairs with neither a true box nor a mask: they are in no number here",
+    "unlabelled": "objects of a class that is no label of their image: nobody looked for them",
+    "unknown_images": "objects of the truth file in images that the set does not have: left out",
+    "unknown_classes": "objects of the truth file of classes that the set does not have: left out",
+    "without_area": "boxes of the truth file without width or height: left out",
+}
+"""What did not match between truth and predictions, and what was done; the counts' names."""
+
 _EMPTY: Report = {
     "plain": None, "refined": None, "plain_interval": None, "refined_interval": None,
     "gain_interval": None, "p": None,
 }  # fmt: skip
 _DEFAULTS: Report = {
+    "baseline": "plain", "refined": "refined",
     "questions": 0, "shared_questions": 0, "questions_per_class": 0.0, "seconds": None,
     "fallbacks": 0, "missing": 0, "policy": {}, "rules": {}, "usage": None,
 }  # fmt: skip
@@ -74,7 +88,7 @@ def completed(report: Mapping[str, Any]) -> Report:
     rules = {name: {m: values.get(m) for m in METRICS_SHOWN} for name, values in
              full["rules"].items()}  # fmt: skip
     plain = {metric: full[metric]["plain"] for metric in METRICS_SHOWN}
-    full["rules"] = {"plain": plain} | rules
+    full["rules"] = {full["baseline"]: plain} | rules
     full["per_class"] = {
         name: {"seconds": None, "questions": 0} | dict(item) | _filled(item)
         for name, item in report["per_class"].items()

@@ -46,7 +46,9 @@ def _table(title: str) -> Table:
 
 
 def _metrics(report: Report) -> Table:
-    table = _table(f"Before → after refinement, {report['set']}")
+    alone = report["baseline"] == report["refined"]
+    title = f"Maps of {report['baseline']}" if alone else "Before → after refinement"
+    table = _table(f"{title}, {report['set']}")
     table.add_column("mean over classes", no_wrap=True)
     for name in ("before → after", "95 % interval", "gain", "95 % interval", "p"):
         table.add_column(name, justify="right", no_wrap=True)

@@ -33,6 +33,7 @@ class LocalizedImage:
         maps: (k, h, w) float32 foreground maps in 0..1.
         peaks: (k,) float32 raw score at each map's maximum.
         scores: (k,) float32 image-level scores.
+        ranks: (k,) int32 places of the scores among those of all classes of the run, from 1.
     """
 
     image: ShardImage
@@ -40,6 +41,7 @@ class LocalizedImage:
     maps: Floats
     peaks: npt.NDArray[np.float32]
     scores: npt.NDArray[np.float32]
+    ranks: npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -184,10 +186,16 @@ def _localize(
                 maps=normalised(raw[own]),
                 peaks=raw[own].max(axis=(1, 2)),
                 scores=scores[at, wanted[at]],
+                ranks=_ranks(scores[at], wanted[at]),
             )
         )
     features = result.features if not failed else result.features[kept]
     return LocalizedBatch(tuple(items), features), failed
+
+
+def _ranks(scores: npt.NDArray[np.float32], wanted: Sequence[int]) -> npt.NDArray[np.int32]:
+    """Return the places of chosen scores, from 1; of equal ones each is behind the others."""
+    return np.array([(scores >= scores[label]).sum() for label in wanted], np.int32)
 
 
 def map_columns(

@@ -18,9 +18,8 @@ from raypipe.loading.shard import DecodedShard, ReadShard, Reject, commit_shard
 from raypipe.localizers.job import LocalizerJob, identity
 from raypipe.localizers.projection import Projection
 from raypipe.localizers.shard import LocalizedBatch, LocalizedImage, ShardLocalizer, map_columns
-from raypipe.maps import Floats
+from raypipe.maps import Floats, map_boxes
 from raypipe.progress import say
-from raypipe.refine.boxes import map_boxes
 from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore
 from raypipe.refine.suppress import refined
@@ -31,6 +30,7 @@ from raypipe.tables import CLUSTERS, DETECTIONS
 
 OUTPUTS = (Output(DETECTIONS, ("image_id", "class", "rule")),)
 
+_VERSION = 2  # of what a detection says: grows when the same settings write other columns
 _TRUSTED = 2 / 3  # answers that guesses should agree with: 0.8 on MSRC, 0.2 where they mislead
 _CLASSES_HELD = 16  # references an actor keeps: about 10 MB a class; shards are class-pure
 
@@ -61,7 +61,7 @@ def plan(run: Run, settings: Settings, target: str, verdicts: Verdicts) -> Plan:
         "cluster": run.require("cluster").identity,
         "labels": fingerprint({"verdicts": sorted(map(list, verdicts.items()))}, {}),
     }
-    config = settings.refine.identity() | localizer
+    config = settings.refine.identity() | localizer | {"detections_version": _VERSION}
     return Plan(f"refine/{target}", config, upstream)
 
 
@@ -71,7 +71,7 @@ def execute(
     engine: Engine,
     target: str,
     verdicts: Verdicts,
-    questions: Mapping[str, int],
+    asked: Mapping[str, Mapping[str, float]],
     *,
     retry: bool = False,
 ) -> Manifest:
@@ -83,7 +83,7 @@ def execute(
         engine: The cluster.
         target: Name of the set below `index/`.
         verdicts: Answer by class and cluster.
-        questions: How many questions were answered, by class; only recorded.
+        asked: `questions` that were answered and their `seconds`, by class; only recorded.
         retry: Try rejected images again, too.
 
     Raises:
@@ -94,7 +94,7 @@ def execute(
     classes = read_classes(run, run.require("extract").details["index_set"])
     job = LocalizerJob.of(run, settings.localizer, classes)
     size = job.build().input_size  # here, to find a user's mistake before work is sent out
-    details = {"questions": dict(questions), "rules": list(settings.refine.rules)}
+    details = {**asked, "rules": list(settings.refine.rules)}
     run.begin(step, details)
 
     # 1. Read and decode in tasks, refine and commit in actors.
@@ -225,6 +225,7 @@ def _table(found: list[Detection], config: RefineConfig) -> pa.Table:
         "boxes": [[dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in rows.tolist()]
                   for rows in boxes],
         "score": [float(one.item.scores[one.at]) for one in found],
+        "rank": [int(one.item.ranks[one.at]) for one in found],
         "fallback": [one.fallback for one in found],
         "guessed": [one.guessed for one in found],
     }  # fmt: skip

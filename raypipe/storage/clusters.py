@@ -13,10 +13,11 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from raypipe.columns import matrix
+from raypipe.schema import Table
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Manifest, Plan, Run
-from raypipe.tables import ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA, Table
+from raypipe.tables import ASSIGNMENTS, CLUSTERS, REFERENCES, SPECTRA
 
 STEP = "cluster"
 

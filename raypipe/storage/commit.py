@@ -14,9 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.progress import say
+from raypipe.schema import Table
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run, content_hash
-from raypipe.tables import REJECTS, Table
+from raypipe.tables import REJECTS
 
 
 @dataclass(frozen=True)

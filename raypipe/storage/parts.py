@@ -9,9 +9,9 @@ from datetime import datetime
 
 import pyarrow as pa
 
+from raypipe.schema import Table
 from raypipe.storage.location import Location
 from raypipe.storage.run import Manifest, Plan, Run, slug
-from raypipe.tables import Table
 
 _OURS = re.compile(r".+\.[0-9a-f]{8}\.(parquet|tmp)")
 """Names that raypipe gives: a part's, and a temporary file's; a person's own files stay."""

@@ -20,8 +20,9 @@ import pyarrow as pa
 
 from raypipe import __version__
 from raypipe.errors import ConfigError, InputError
+from raypipe.schema import Table
 from raypipe.storage.location import Location
-from raypipe.tables import SCHEMA_VERSION, Table
+from raypipe.tables import SCHEMA_VERSION
 
 _VERSIONED = ("ray", "torch", "torchvision", "numpy", "scipy", "scikit-learn", "pyarrow")
 

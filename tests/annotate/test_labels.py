@@ -277,3 +277,16 @@ def test_files_without_a_time_are_read(run: Run) -> None:
     assert len(labels.verdicts(run)) == 4
     assert {row["at"] for row in labels.history(run)} == {None}
     assert add(run, "o", "d", "u", "o").file == ""
+
+
+def test_seconds_are_those_of_the_answers_that_count_where_all_have_some(run: Run) -> None:
+    def given(times: dict[tuple[str, int], float | None], who: str) -> None:
+        rows = [answer(run, key, who=who) | {"seconds": time} for key, time in times.items()]
+        labels.record(run, LABELS.build(rows))
+
+    cat, other = (key for key in KEYS if key[0] == "cat")
+    dog = next(key for key in KEYS if key[0] == "dog")
+    given({cat: 9.0, other: 3.0, dog: None}, "ann")
+    given({cat: 1.5}, "ann")  # thought again: the first answer does not count any more
+    given({cat: 2.0}, "bob")
+    assert labels.seconds(run) == {"cat": 6.5}

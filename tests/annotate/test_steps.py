@@ -32,7 +32,7 @@ def test_refinement_gets_verdicts_on_clusters_and_counts_questions(answered) -> 
     verdicts = pipeline.verdicts()
     assert len(verdicts) == 6
     assert (verdicts["cat", 2], verdicts["dog", 2]) == ("object", "distractor")
-    assert pipeline._questions() == {"*": 2, "cat": 1}
+    assert pipeline._asked() == {"questions": {"*": 2, "cat": 1}, "seconds": {}}
 
 
 def test_without_answers_there_are_no_verdicts(shared) -> None:

@@ -31,7 +31,7 @@ def detection(image_id, name, rule, box, *, fallback=False):
         "image_id": image_id, "class": name, "rule": rule,
         "width": WIDTH, "height": HEIGHT, "grid_width": 4, "grid_height": 2,
         "map": grid_of(box).ravel(), "boxes": [corners(box)] if any(box) else [],
-        "score": 0.9, "fallback": fallback, "guessed": 0.0,
+        "score": 0.9, "rank": 1, "fallback": fallback, "guessed": 0.0,
     }  # fmt: skip
 
 

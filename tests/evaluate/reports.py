@@ -35,7 +35,7 @@ def report(classes: int, *, seconds: float | None = 6.5, masks: bool = True) -> 
     mean = {name: _mean(items, name) for name in MEANS}
     names = (*MEANS, "top1_loc", "top5_loc", "miou", "pointing")
     return {
-        "set": "val", "fingerprint": "0123abcd",
+        "set": "val", "fingerprint": "0123abcd", "baseline": "plain", "refined": "classify",
         "settings": {"refine": {"rules": ["classify", "filter"], "localizer": {"name": "cam"}},
                      "evaluate": {"box_iou": 0.5, "mask_threshold": 0.2}},
         "classes": classes, "images": 18 * classes, "pairs": 20 * classes, "fallbacks": 1,

@@ -2,13 +2,12 @@
 
 import json
 
-import numpy as np
 import pytest
 
 from raypipe.errors import InputError
 from raypipe.evaluate.compare import compare, open_side, render, same_set
-from raypipe.evaluate.paired import REPLICATES, class_means, difference, draws
 from raypipe.evaluate.shown import METRICS_SHOWN
+from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
 from raypipe.tables import METRICS
 from tests.evaluate.reports import report
@@ -19,8 +18,9 @@ def evaluated(folder, rows, *, target_set="val", **settings):
     """Write a run of which only the evaluation is there."""
     run = Run.at(str(folder))
     plan = Plan(f"evaluate/{target_set}", settings, {})
-    run.write(METRICS, METRICS.build(rows), plan.step, "metrics.parquet")
+    Parts(run, plan, METRICS.name).place("s").write_table(METRICS.build(rows))
     numbers = report(2) | {"set": target_set, "questions": len(rows)}
+    numbers["rules"] = dict.fromkeys({row["rule"] for row in rows})
     numbers["settings"]["evaluate"] |= settings
     place = run.step(plan.step) / "report.json"
     place.write_bytes(json.dumps(numbers).encode())
@@ -126,23 +126,3 @@ def test_several_sets_ask_for_one(runs):
     evaluated(runs[0].root, side("ab", "boat", "classify", [1, 1]), target_set="test")
     with pytest.raises(InputError, match="evaluated on test, val"):
         open_side(runs[0], None, None)
-
-
-def test_the_bootstrap_agrees_with_the_normal_approximation():
-    generator = np.random.default_rng(1)
-    a, b = generator.random(400), generator.random(400) + 0.05
-    counts = draws(400)
-    codes, images = np.zeros(400, np.intp), np.arange(400)
-    (means,) = class_means(np.column_stack([a, b]), codes, images, counts)
-    found = difference(means[:, 0], means[:, 1], 400)
-    assert found.difference == pytest.approx((b - a).mean())
-    half = 1.96 * (b - a).std() / np.sqrt(400)
-    low, high = found.interval
-    assert (high - low) / 2 == pytest.approx(half, rel=0.1)
-    assert found.p == pytest.approx(0.011, abs=0.03)
-
-
-def test_one_image_has_no_interval():
-    ones = np.ones(1 + REPLICATES)
-    assert difference(ones, ones, 1).interval is None
-    assert difference(ones * np.nan, ones, 5).a is None

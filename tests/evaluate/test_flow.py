@@ -1,12 +1,17 @@
 import json
 
+import numpy as np
 import pytest
 
 from raypipe.config import EngineConfig, Settings
 from raypipe.engine import connected
-from raypipe.errors import InputError
+from raypipe.errors import ConfigError, InputError
 from raypipe.evaluate import flow
+from raypipe.overview import states
+from raypipe.pipeline import Pipeline
+from raypipe.storage.parts import Parts
 from raypipe.tables import METRICS
+from tests.evaluate.conftest import LEFT, grid_of
 from tests.evaluate.test_report import sides
 
 BOAT, DOG = "boat", "<script>dog"
@@ -40,8 +45,8 @@ def test_a_run_from_detections_to_report(scene, engine):
     }  # fmt: skip
     assert manifest.details["corloc"] == report["corloc"]
     assert manifest.fingerprint == report["fingerprint"]
-    metrics = scene.run.read(METRICS, "evaluate/val/metrics.parquet")
-    assert metrics.num_rows == 8 + 2  # what was measured, and the missing pair by both rules
+    parts = Parts.of(scene.run, manifest, METRICS.name)
+    assert parts.count() == 8 + 2  # what was measured, and the missing pair by both rules
 
 
 def test_the_page_shows_what_changed_and_escapes_names(scene, engine):
@@ -58,13 +63,13 @@ def test_the_page_shows_what_changed_and_escapes_names(scene, engine):
 def test_finished_shards_are_kept_and_foreign_ones_removed(scene, engine):
     _, first = evaluated(scene, engine)
     folder = scene.run.step("evaluate/val") / "metrics"
-    kept, again = folder.names()
+    kept, again, last = folder.names()
     content = (folder / kept).read_bytes()
     (folder / again).delete()
     (folder / "000000-a.deadbeef.parquet").write_bytes(content)
     before = folder.filesystem.get_file_info((folder / kept).path).mtime_ns
     manifest = flow.execute(scene.run, Settings(), engine, "val")
-    assert folder.names() == [kept, again]
+    assert folder.names() == [kept, again, last]
     assert folder.filesystem.get_file_info((folder / kept).path).mtime_ns == before
     assert manifest.details["corloc"] == first["corloc"]
 
@@ -100,3 +105,48 @@ def test_an_unreadable_photo_does_not_stop_the_report(scene, engine, tmp_path):
     (tmp_path / "one.png").unlink()
     _, report = evaluated(scene, engine)
     assert report["pairs"] == 4
+
+
+def test_other_maps_predictions_and_a_truth_file(scene, engine, tmp_path):
+    maps = tmp_path / "maps"
+    maps.mkdir()
+    for image_id in ("one", "two"):
+        np.save(maps / f"{image_id}.npy", grid_of(LEFT))
+    (tmp_path / "ranks.csv").write_text(f"image_id,class,rank\none,{BOAT},1\ntwo,{BOAT},4\n")
+    boxes = [("one", [0, 0, 20, 20]), ("two", [0, 0, 40, 40]), ("five", [0, 0, 1, 1])]
+    annotations = [{"image_id": name, "category_id": 1, "bbox": box} for name, box in boxes]
+    (tmp_path / "truth.json").write_text(json.dumps({
+        "images": [{"id": name, "file_name": f"{name}.png", "width": 40, "height": 20 * size}
+                   for name, size in (("one", 1), ("two", 2), ("five", 1))],
+        "categories": [{"id": 1, "name": BOAT}], "annotations": annotations,
+    }))  # fmt: skip
+    scene.write()
+    settings = Settings(target={
+        "maps": {"edges": str(maps)}, "truth": str(tmp_path / "truth.json"),
+        "predictions": str(tmp_path / "ranks.csv"),
+    })  # fmt: skip
+    flow.execute(scene.run, settings, engine, "val")
+    report = json.loads((scene.run.step("evaluate/val") / "report.json").read_text())
+    # `two` is of another shape in the file, so only `one` is judged, and only by its box.
+    assert (report["pairs"], report["rules"]["edges"]["corloc"]) == (1, 1.0)
+    assert (report["rules"]["plain"]["corloc"], report["top1_loc"]["refined"]) == (1.0, 1.0)
+    assert report["policy"] == {
+        "other_size": 1, "unknown_images": 1, "without_truth": 3,
+    }  # fmt: skip
+    assert report["iou"]["plain"] is None
+    # Nobody refines anything where only other maps are to be judged.
+    scene.run.step("refine").delete()
+    flow.execute(scene.run, settings, engine, "val")
+    report = json.loads((scene.run.step("evaluate/val") / "report.json").read_text())
+    assert (list(report["rules"]), report["corloc"]["plain"]) == (["edges"], 1.0)
+    assert (report["baseline"], report["refined"], report["missing"]) == ("edges", "edges", 0)
+    # Who asks how things stand need not name the files again.
+    (tmp_path / "photos").mkdir()
+    pipeline = Pipeline(scene.run, Settings(dataset={"root": str(tmp_path / "photos")}))
+    assert {item.name: item.state for item in states(pipeline)}["evaluate/val"] == "done"
+
+
+def test_a_map_called_as_a_rule_is_refused(scene, engine):
+    scene.write()
+    with pytest.raises(ConfigError, match="--maps plain: a rule is called so"):
+        flow.execute(scene.run, Settings(target={"maps": {"plain": "x"}}), engine, "val")

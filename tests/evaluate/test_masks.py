@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from raypipe.datasets.truth import ClassMask
-from raypipe.evaluate.masks import NOTHING_FOUND, has_pixels, pixel_scores
+from raypipe.evaluate.masks import NOTHING_FOUND, has_pixels, overlaps, pixel_scores
+from raypipe.maps import foreground
 
 
 def mask(values):
@@ -13,7 +14,7 @@ def mask(values):
 
 def test_iou_precision_and_recall_by_hand():
     image = np.array([[1.0, 0.5, 0.21], [0.2, 0.1, 0.0]], np.float32)  # 3 pixels above 0.2
-    scores = pixel_scores(image, mask([[1, 1, 0], [1, 1, 0]]), 0.2)
+    scores = pixel_scores(foreground(image, 0.2), mask([[1, 1, 0], [1, 1, 0]]))
     assert scores.iou == pytest.approx(2 / 5)
     assert scores.precision == pytest.approx(2 / 3)
     assert scores.recall == pytest.approx(2 / 4)
@@ -21,18 +22,20 @@ def test_iou_precision_and_recall_by_hand():
 
 def test_the_threshold_is_a_share_of_the_maps_own_maximum():
     image = np.array([[0.4, 0.1, 0.07]], np.float32)
-    assert pixel_scores(image, mask([[1, 1, 0]]), 0.2).iou == 1.0
+    assert pixel_scores(foreground(image, 0.2), mask([[1, 1, 0]])).iou == 1.0
 
 
 def test_void_counts_for_nothing():
     image = np.array([[1.0, 1.0, 1.0, 0.0]], np.float32)
-    scores = pixel_scores(image, mask([[1, 9, 0, 9]]), 0.2)
+    scores = pixel_scores(foreground(image, 0.2), mask([[1, 9, 0, 9]]))
     assert (scores.iou, scores.precision, scores.recall) == (0.5, 0.5, 1.0)
 
 
 @pytest.mark.parametrize("image", [[[0.0, 0.0]], [[0.0, 1.0]]])
 def test_nothing_right_is_zero_not_an_error(image):
-    assert pixel_scores(np.array(image, np.float32), mask([[1, 0]]), 0.2) == NOTHING_FOUND
+    assert (
+        pixel_scores(foreground(np.array(image, np.float32), 0.2), mask([[1, 0]])) == NOTHING_FOUND
+    )
 
 
 def test_a_class_under_void_has_no_pixels():
@@ -45,5 +48,13 @@ def test_a_class_under_void_has_no_pixels():
 def test_void_wins_over_the_class():
     image = np.array([[1.0, 0.0, 1.0]], np.float32)
     truth = ClassMask(np.array([[True, True, False]]), np.array([[True, False, True]]))
-    scores = pixel_scores(image, truth, 0.2)
+    scores = pixel_scores(foreground(image, 0.2), truth)
     assert (scores.iou, scores.precision, scores.recall) == (0.5, 0.5, 1.0)
+
+
+def test_overlaps_by_hand():
+    truth = np.array([[0, 1, 1, 2], [0, 0, -1, 2]], np.int16)
+    predicted = np.array([[0, 1, 0, 1], [1, 0, 1, 0]], np.int16)
+    rows = overlaps(predicted, truth, names := ("cat", "dog", "eel"), names)
+    found = {row["class"]: (row["shared"], row["predicted"], row["true"]) for row in rows}
+    assert found == {"": (2, 4, 3), "cat": (1, 3, 2), "dog": (0, 0, 2)}

@@ -6,16 +6,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from raypipe.evaluate.pictures import overlay, pick, read_photo
+from raypipe.evaluate.picks import gains, losses, picks
+from raypipe.evaluate.pictures import overlay, read_photo
 from raypipe.storage.blob import cell_uri
 from raypipe.tables import METRICS
 
 
 def rows(image_id, before, after, kind="box_iou"):
     return [
-        {"image_id": image_id, "class": "boat", "rule": rule, kind: value, "fallback": False}
+        {"image_id": image_id, "class": "boat", "rule": rule, kind: value, "fallback": False,
+         "notes": []}
         for rule, value in (("plain", before), ("classify", after))
-    ]
+    ]  # fmt: skip
 
 
 def test_the_largest_changes_are_picked_and_none_that_did_not_change():
@@ -28,17 +30,20 @@ def test_the_largest_changes_are_picked_and_none_that_did_not_change():
             *rows("unknown", None, None),
         ]
     )
-    worst, best = pick(metrics, "plain", "classify", 3)
+    found = picks(metrics, "s", "plain", "classify")
+    worst, best = losses(found, 3), gains(found, 3)
     assert [(item.image_id, item.change) for item in worst] == [("lost", -0.25)]
     assert [item.image_id for item in best] == ["gained most", "gained"]
     assert best[1].plain["box_iou"] == 0.25
     assert best[1].refined["box_iou"] == 0.75
-    assert [item.image_id for item in pick(metrics, "plain", "classify", 1)[1]] == ["gained most"]
+    assert [item.image_id for item in gains(found, 1)] == ["gained most"]
 
 
 def test_a_pair_with_one_side_only_is_not_picked():
     metrics = METRICS.build(rows("half", 0.0, 1.0)[1:])
-    assert pick(metrics, "plain", "classify", 3) == ([], [])
+    assert picks(metrics, "s", "plain", "classify") == []
+    never = [row | {"notes": ["missing"]} for row in rows("never", 0.0, 0.0)]
+    assert picks(METRICS.build(never), "s", "plain", "classify") == []
 
 
 def test_photos_are_small_and_upright(tmp_path):

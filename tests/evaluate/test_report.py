@@ -4,14 +4,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from raypipe.evaluate.aggregate import aggregate
+from raypipe.evaluate.aggregate import Answers, aggregate
 from raypipe.evaluate.boxes import BOUNDS
 from raypipe.evaluate.pictures import Case, Panel
-from raypipe.evaluate.pxap import Pools
+from raypipe.evaluate.pxap import pixel_rows
 from raypipe.evaluate.report import render_html, render_json
 from raypipe.evaluate.shown import gain
 from raypipe.evaluate.summary import summary_table
-from raypipe.tables import METRICS
+from raypipe.evaluate.totals import Question
+from raypipe.tables import METRICS, OVERLAPS
 
 TITLES = {"dog": "dog", "boat": "[bold]boat", "train": "train", "unseen": "unseen"}
 
@@ -26,12 +27,45 @@ def sides(entry):
     return {name: entry[name] for name in ("plain", "refined")}
 
 
-def row(image_id, name, rule, box_iou, iou=None, *, fallback=False):
+class Tables:
+    """What was measured of a set, a few images a shard."""
+
+    def __init__(self, rows, pixels=(), overlaps=(), size=2):
+        images = sorted({item["image_id"] for item in rows})
+        self.shards = [str(at) for at in range(max(1, -(-len(images) // size)))]
+        self._rows = {shard: [] for shard in self.shards}
+        for item in rows:
+            self._rows[str(images.index(item["image_id"]) // size)].append(item)
+        self._pixels, self._overlaps = pixels, overlaps
+
+    def metrics(self, shard):
+        return METRICS.build(self._rows[shard])
+
+    def pixels(self, shard):
+        return pixel_rows(self._pixels if shard == "0" else [])
+
+    def overlaps(self, shard):
+        return OVERLAPS.build(self._overlaps if shard == "0" else [])
+
+
+def one_by_one(function, items, *shared):
+    for item in items:
+        yield item, function(item, *shared)
+
+
+def aggregated(rows, rules=("plain", "classify"), asked=(), *, spread=one_by_one, **made):
+    tables = Tables(rows, **made)
+    answers = Answers(dict(asked), {})
+    return aggregate(tables.shards, tables, Question(tuple(rules), 0.5), TITLES, answers, spread)[0]
+
+
+def row(image_id, name, rule, box_iou, iou=None, *, fallback=False, rank=None, notes=()):
     curve = None if box_iou is None else packed(np.full((2, 100), box_iou))
     return {
         "image_id": image_id, "class": name, "rule": rule, "box_iou": box_iou,
         "box_hits": curve, "iou": iou, "precision": iou, "recall": None if iou is None else 1,
         "peak_inside": None if box_iou is None else box_iou > 0, "fallback": fallback,
+        "rank": rank, "notes": list(notes),
     }  # fmt: skip
 
 
@@ -45,24 +79,27 @@ ROWS = [
 ]  # fmt: skip
 
 
-def pools():
+def pixels():
     """Return boats whose plain maps tell nothing apart, and refined ones everything."""
-    made = Pools()
     plain, refined = np.zeros((2, 2, 102), np.int64)
-    plain[:, [50, 100]] = 4
-    refined[0, 100], refined[1, 0] = 8, 8
-    for rule, counts in (("plain", plain), ("classify", refined), ("filter", plain)):
-        made.add("boat", rule, counts)
-    return made
+    plain[:, [50, 100]] = 2
+    refined[0, 100], refined[1, 0] = 4, 4
+    return [
+        (image_id, "boat", rule, counts)
+        for image_id in "ab"
+        for rule, counts in (("plain", plain), ("classify", refined), ("filter", plain))
+    ]
 
 
 @pytest.fixture
 def report():
-    rows = ROWS + [item | {"rule": "filter"} for item in ROWS if item["rule"] == "plain"]
-    numbers = aggregate(
-        METRICS.build(rows), ("classify", "filter"), TITLES, {"boat": 3, "unseen": 9},
-        pools(), box_iou=0.5, missing=2,
-    )  # fmt: skip
+    rows = [dict(item) for item in ROWS]
+    rows += [item | {"rule": "filter"} for item in ROWS if item["rule"] == "plain"]
+    for item in rows:
+        if item["image_id"] == "a" or (item["image_id"], item["class"]) == ("c", "dog"):
+            item["notes"] = ["missing"]
+    numbers = aggregated(rows, ("plain", "classify", "filter"), {"boat": 3, "unseen": 9},
+                         pixels=pixels())  # fmt: skip
     settings = {"refine": {"rules": ["classify", "filter"]}, "evaluate": {"box_iou": 0.5,
                 "mask_threshold": 0.2}}  # fmt: skip
     return {"set": "val", "fingerprint": "0123abcd", "settings": settings} | numbers
@@ -95,6 +132,8 @@ def test_pxap_pools_pixels(report):
     # By hand: of 8 pixels with the score 1, 4 are inside, and so are 4 of 8 with a lower one.
     assert report["pxap"]["plain"] == pytest.approx(4 / 8 * 4 / 8 + 8 / 16 * 4 / 8)
     assert report["pxap"]["refined"] == 1.0
+    assert report["pxap"]["gain_interval"] == [0.5, 0.5]  # both images are alike
+    assert report["per_class"]["boat"]["pxap"]["refined"] == 1.0
     assert report["per_class"]["dog"]["pxap"]["plain"] is None
 
 
@@ -106,7 +145,7 @@ def test_one_threshold_serves_the_whole_set_not_each_image():
         for image_id, curve in zip("abc", curves, strict=True)
         for rule in ("plain", "classify")
     ]
-    numbers = aggregate(METRICS.build(rows), ("classify",), TITLES, {}, Pools(), box_iou=0.5)
+    numbers = aggregated(rows)
     assert numbers["max_box_acc"]["plain"] == pytest.approx(2 / 3)  # not 1, the common mistake
     assert numbers["max_box_acc_threshold"]["plain"] == pytest.approx(0.3)
 
@@ -136,7 +175,7 @@ def test_counts(report):
 
 def test_answers_on_groups_count_once_for_all_classes():
     asked = {"*": 5, "boat": 1, "unseen": 9}
-    numbers = aggregate(METRICS.build(ROWS), ("classify",), TITLES, asked, Pools(), box_iou=0.5)
+    numbers = aggregated(ROWS, asked=asked)
     assert (numbers["questions"], numbers["shared_questions"]) == (6, 5)
     assert numbers["questions_per_class"] == 2.0
     assert [item["questions"] for item in numbers["per_class"].values()] == [0, 1, 0]
@@ -146,7 +185,7 @@ def test_answers_on_groups_count_once_for_all_classes():
 
 
 def test_every_rule_is_reported_and_the_first_is_the_refined_one(report):
-    assert list(report["rules"]) == ["classify", "filter"]
+    assert list(report["rules"]) == ["plain", "classify", "filter"]
     for name in ("corloc", "iou", "max_box_acc", "precision", "recall"):
         assert report["rules"]["classify"][name] == report[name]["refined"]
         assert report["rules"]["filter"][name] == report[name]["plain"]
@@ -172,8 +211,52 @@ def test_json_has_the_promised_keys_and_is_strict(report):
         } <= set(item)
 
 
+def backwards(function, items, *shared):
+    yield from reversed(list(one_by_one(function, items, *shared)))
+
+
+def test_the_order_and_the_size_of_parts_change_nothing():
+    generator = np.random.default_rng(5)
+    rows = [
+        row(f"image {at}", name, rule, *generator.random(2).astype(np.float32).tolist())
+        for at in range(30) for name in ("boat", "dog") for rule in ("plain", "classify")
+    ]  # fmt: skip
+    found = [
+        render_json(aggregated(rows, spread=spread, size=size))
+        for spread, size in ((one_by_one, 30), (one_by_one, 1), (backwards, 4))
+    ]
+    assert found[0] == found[1] == found[2]
+
+
+def test_top_1_and_top_5_need_the_box_and_the_class():
+    rows = [
+        row(image_id, "boat", rule, iou, rank=rank)
+        for image_id, iou, rank in (("a", 0.9, 1), ("b", 0.9, 3), ("c", 0.9, 6), ("d", 0.9, 0),
+                                    ("e", 0.1, 1))
+        for rule in ("plain", "classify")
+    ]  # fmt: skip
+    numbers = aggregated(rows)
+    assert [numbers[name]["plain"] for name in ("corloc", "top1_loc", "top5_loc")] == [
+        0.8, 0.2, 0.4,
+    ]  # fmt: skip
+    assert aggregated(ROWS)["top1_loc"]["plain"] is None  # nobody knows the ranks
+
+
+def test_mean_iou_pools_pixels_and_background_is_a_class():
+    counts = {"": (70, 80, 80), "boat": (10, 20, 10), "dog": (0, 0, 10)}
+    overlaps = [
+        {"image_id": "a", "class": name, "rule": rule,
+         **dict(zip(("shared", "predicted", "true"), pixels, strict=True))}
+        for name, pixels in counts.items() for rule in ("plain", "classify")
+    ]  # fmt: skip
+    numbers = aggregated(ROWS, overlaps=overlaps)
+    assert numbers["miou"]["plain"] == pytest.approx((70 / 90 + 10 / 20 + 0) / 3)
+    assert numbers["per_class"]["boat"]["miou"]["plain"] == 0.5
+    assert numbers["rules"]["classify"]["miou"] == numbers["miou"]["refined"]
+
+
 def test_nothing_to_judge_is_null_not_an_error():
-    numbers = aggregate(METRICS.build([]), ("classify",), TITLES, {}, Pools(), box_iou=0.5)
+    numbers = aggregated([])
     assert sides(numbers["corloc"]) == {"plain": None, "refined": None}
     assert (numbers["pairs"], numbers["questions_per_class"]) == (0, 0.0)
 

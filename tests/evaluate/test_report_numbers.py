@@ -128,10 +128,22 @@ def test_v1_and_the_fixed_threshold_stand_beside_v2_with_the_reason():
 def test_the_page_tells_what_did_not_match_and_what_it_took():
     numbers = report(3) | {"usage": {"node_hours": 1.5, "cost": None, "retries": 2, "seconds": 9}}
     page = render_html(numbers)
-    assert "<dt>resized</dt><dd>1</dd>" in page
+    assert "<dt>resized</dt><dd>1 <span" in page
+    assert "it was scaled to the image" in page
     assert "unknown classes" not in page  # none
     assert "<dt>node hours</dt><dd>1.5</dd>" in page
     assert "<dt>cost</dt>" not in page
+
+
+def test_maps_alone_are_called_by_their_name():
+    numbers = report(3) | {"baseline": "edges", "refined": "edges"}
+    page = render_html(numbers)
+    assert "<h1>Maps of edges: val</h1>" in page
+    assert "Before and after" not in page
+    console = Console(width=80)
+    with console.capture() as capture:
+        console.print(summary_table(numbers))
+    assert capture.get().startswith("Maps of edges, val")
 
 
 def test_other_maps_stand_in_the_table_of_rules():

@@ -59,7 +59,7 @@ def localized(maps: np.ndarray, classes=("cat",), ordinals=(0,), labelled=True) 
     image = ShardImage("i", "/i", classes if labelled else (), ordinals, 30, 20)
     count = len(classes)
     return LocalizedImage(image, classes, maps.astype(np.float32), np.ones(count, np.float32),
-                          np.full(count, 0.5, np.float32))  # fmt: skip
+                          np.full(count, 0.5, np.float32), np.ones(count, np.int32))  # fmt: skip
 
 
 GRID = np.linspace(0, 1, 24).reshape(1, 4, 6)

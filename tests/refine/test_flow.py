@@ -13,8 +13,7 @@ from raypipe.cluster.affinity import centred
 from raypipe.columns import matrix
 from raypipe.config import RefineConfig
 from raypipe.localizers.projection import Projection, projection_table, random_directions
-from raypipe.maps import normalised
-from raypipe.refine.boxes import map_boxes
+from raypipe.maps import map_boxes, normalised
 from raypipe.refine.flow import OUTPUTS, RefineContext, RefineShard
 from raypipe.refine.match import Matcher
 from raypipe.refine.references import ReferenceStore

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from raypipe.config import RefineConfig
-from raypipe.refine.boxes import map_boxes
+from raypipe.maps import map_boxes
 from raypipe.refine.suppress import refined
 
 PLAIN = np.array([[1.0, 0.5, 0.25], [0.2, 0.1, 0.0]], np.float32)
