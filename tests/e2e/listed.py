@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 from PIL import Image
+from pyarrow.fs import FileInfo
 
 from raypipe.storage.location import Location
 
@@ -44,9 +45,14 @@ class Place:
     def at(self, path: str) -> Location:
         return Location.of(self.root) / "run" / path
 
+    def committed(self) -> list[FileInfo]:
+        """Return the files of committed shards; what a kill left half written is none of them."""
+        found = self.at("extract/maps").entries()
+        return [info for info in found if info.base_name.endswith(".parquet")]
+
     def done(self) -> int:
         """Return how many shards are committed."""
-        return len(self.at("extract/maps").names())
+        return len(self.committed())
 
 
 def command(place: Place, weights: Path, shard: int, address: str) -> list[object]:

@@ -157,7 +157,7 @@ def look_at_what_is_there(cli: RunCli, place: Place, cwd: Path) -> None:
     begun = datetime.fromisoformat(
         json.loads(place.at("extract/begun.json").read_text())["created"]
     )
-    own = [entry for entry in place.at("extract/maps").entries() if entry.mtime >= begun]
+    own = [shard for shard in place.committed() if shard.mtime >= begun]
     result = cli("status", *run, "--json", cwd=cwd)
     assert result.returncode == 0, result.stderr
     states = {state["name"]: state for state in json.loads(result.stdout)}
