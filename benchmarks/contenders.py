@@ -6,12 +6,14 @@ import itertools
 import multiprocessing
 import time
 from collections.abc import Callable, Iterator
+from multiprocessing.queues import SimpleQueue
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -51,7 +53,7 @@ def _together(part: Part, task: Task, settings: Settings) -> list[Speed]:
     """Run a part in `processes` processes at once; return what they reached together."""
     context = multiprocessing.get_context("spawn")
     barrier = context.Barrier(settings["processes"])
-    results: Any = context.SimpleQueue()
+    results: SimpleQueue[Any] = context.SimpleQueue()
     arguments = [(part, task, settings, at, barrier, results) for at in range(barrier.parties)]
     processes = [context.Process(target=_run_part, args=own) for own in arguments]
     for process in processes:
@@ -73,7 +75,7 @@ def _run_part(
     settings: Settings,
     at: int,
     barrier: Barrier,
-    results: Any,  # noqa: ANN401 -- a queue of a spawn context, which has no public type
+    results: SimpleQueue[Any],
 ) -> None:
     torch.set_num_threads(settings["threads"])
     outcome = None
@@ -307,7 +309,7 @@ def _grad_cam(
     cam.activations_and_grads.release()
 
 
-def _loaded(path: Path, size: tuple[int, int]) -> Any:  # noqa: ANN401 -- OpenCV is untyped
+def _loaded(path: Path, size: tuple[int, int]) -> npt.NDArray[np.float32]:
     """Return (S, S, 3) float32 RGB in 0..1, as the package's examples load an image."""
     image: Any = cv2.imread(str(path))
-    return np.float32(cv2.resize(image[:, :, ::-1], size)) / 255
+    return np.asarray(cv2.resize(image[:, :, ::-1], size), np.float32) / np.float32(255)

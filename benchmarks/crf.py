@@ -28,11 +28,11 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 from raypipe.config import MasksConfig
 from raypipe.datasets.truth import IndexTruth
 from raypipe.evaluate.masks import has_pixels, pixel_scores
-from raypipe.evaluate.predictions import detection_rows
 from raypipe.loading.decode import decode_whole
 from raypipe.masks.masks import crf_masks
 from raypipe.masks.thresholds import threshold_masks
 from raypipe.storage.blob import read_blob
+from raypipe.storage.detections import detection_rows
 from raypipe.storage.images import read_images
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run

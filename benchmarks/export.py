@@ -21,6 +21,7 @@ import numpy as np
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.options import names_of, numbers
+from raypipe.columns import box_cell
 from raypipe.config import RefineConfig
 from raypipe.export.formats import Format
 from raypipe.storage.parts import Parts
@@ -56,7 +57,7 @@ def write_run(root: Path, detections: int) -> Run:
         boxes = [
             {"image_id": item["image_id"], "class": item["classes"][0], "rule": "classify",
              "width": 500, "height": 500, "grid_width": _GRID, "grid_height": _GRID, "map": row,
-             "boxes": [dict(zip(("x0", "y0", "x1", "y1"), box, strict=True))], "score": 1.0,
+             "boxes": [box_cell(box)], "score": 1.0,
              "rank": 1, "fallback": False, "guessed": 0.0}
             for item, row, box in zip(about, maps, corners.reshape(-1, 4).tolist(), strict=True)
         ]  # fmt: skip

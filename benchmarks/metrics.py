@@ -31,7 +31,7 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.options import numbers
-from raypipe.columns import list_column
+from raypipe.columns import box_cell, list_column
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run
 from raypipe.tables import BOXES, CLASSES, IMAGES, SHARDS
@@ -73,7 +73,7 @@ def write_run(root: Path, images: int, *, masks: bool, rough: bool) -> Run:
                 listed.append({"image_id": image_id, "uri": f"{image_id}.jpg",
                                "classes": [names[kind]], "ordinals": [at], "mask_uri": mask,
                                "shard": shard})  # fmt: skip
-                sides = dict(zip(("x0", "y0", "x1", "y1"), box.tolist(), strict=True))
+                sides = box_cell(box.tolist())
                 about = {"image_id": image_id, "class": names[kind], "difficult": False}
                 boxes.append(about | sides)
             tables.append(IMAGES.build(listed))

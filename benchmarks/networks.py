@@ -60,7 +60,7 @@ class HookedCam:
         for name in (family.trunk, family.mid):
             self._network.get_submodule(name).register_forward_hook(self._keep(name))
         self._trunk, self._mid = family.trunk, family.mid
-        head: Tensor = self._network.get_submodule(family.head).weight  # type: ignore[assignment] # any attribute
+        head = self._network.get_parameter(f"{family.head}.weight")
         self._weight = head.detach().float()
         self._mean = torch.tensor(MEAN).view(1, 3, 1, 1) * 255
         self._std = torch.tensor(STD).view(1, 3, 1, 1) * 255

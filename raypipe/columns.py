@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
+
+SIDES = ("x0", "y0", "x1", "y1")
+"""Fields of a box: pixels, ends exclusive."""
+
+
+def box_array(boxes: Iterable[Mapping[str, float]]) -> npt.NDArray[np.float64]:
+    """Return boxes, as tables hold them, as an (n, 4) float64 array."""
+    found = [[box[side] for side in SIDES] for box in boxes]
+    return np.array(found, dtype=np.float64).reshape(-1, 4)
+
+
+def box_cell(box: Sequence[float]) -> dict[str, float]:
+    """Return a box's four sides as tables hold them."""
+    return dict(zip(SIDES, box, strict=True))
 
 
 def list_column(arrays: Sequence[npt.NDArray[Any]], dtype: type[np.generic]) -> pa.ListArray:

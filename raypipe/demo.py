@@ -22,13 +22,14 @@ from raypipe.datasets.truth import IndexTruth
 from raypipe.errors import UsageError
 from raypipe.evaluate.picks import gains, picks
 from raypipe.evaluate.pictures import blended, read_photo
-from raypipe.evaluate.predictions import PLAIN, detection_rows
+from raypipe.evaluate.predictions import PLAIN
 from raypipe.loading.decode import decode
 from raypipe.pipeline import Pipeline
 from raypipe.progress import say
 from raypipe.resolve import resolve
 from raypipe.storage.blob import read_blob
-from raypipe.storage.images import read_images
+from raypipe.storage.detections import detection_rows
+from raypipe.storage.images import read_images, uris
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run
@@ -108,7 +109,7 @@ def _picture(run: Run, target: str, report: dict[str, Any]) -> bytes:
     won = gains(picks(pa.concat_tables(measured), "", PLAIN, refined))
     chosen = {item.name: item.image_id for item in reversed(won)}
     images = read_images(run, target, ["image_id", "uri"])
-    uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
+    places = uris(images)
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for part in Parts.of(run, run.require(f"refine/{target}"), "detections").read(DETECTIONS):
         for row in detection_rows(part):
@@ -121,7 +122,7 @@ def _picture(run: Run, target: str, report: dict[str, Any]) -> bytes:
     for column, name in enumerate(names):
         for line, rule in enumerate((PLAIN, refined)):
             detection = found[name, rule]
-            photo = read_photo(uris[chosen[name]], detection["width"], detection["height"])
+            photo = read_photo(places[chosen[name]], detection["width"], detection["height"])
             axis = axes[line][column]
             axis.imshow(blended(photo, detection["map"]))
             axis.set_axis_off()

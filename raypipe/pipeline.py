@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from raypipe.storage.usage import recording
 if TYPE_CHECKING:
     from raypipe.annotate.labels import Status
     from raypipe.annotate.serve import Site
+    from raypipe.datasets.base import ClassRecord
     from raypipe.engine.nodes import Node
 
 
@@ -323,7 +324,7 @@ class Pipeline:
 
     def _index(
         self, dataset: DatasetConfig, target: str, searched: tuple[str, ...] = (),
-        known: Any = (), *, asked: bool = False,  # noqa: ANN401 -- ClassRecords, imported lazily
+        known: Sequence[ClassRecord] = (), *, asked: bool = False,
     ) -> Manifest:  # fmt: skip
         from raypipe.datasets import index
 

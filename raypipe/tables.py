@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import pyarrow as pa
 
+from raypipe.columns import SIDES
 from raypipe.schema import Table, column
 
 SCHEMA_VERSION = 2
@@ -21,7 +22,7 @@ _VECTOR = pa.list_(pa.float32())
 _HALVES = pa.list_(pa.float16())
 _TIME = pa.timestamp("ms", tz="UTC")
 _CELL = pa.struct([("image_id", pa.string()), ("row", pa.int32()), ("col", pa.int32())])
-_BOX = pa.struct([(side, pa.float32()) for side in ("x0", "y0", "x1", "y1")])
+_BOX = pa.struct([(side, pa.float32()) for side in SIDES])
 _GRID = (
     column("width", pa.int32(), "image width, pixels, in the frame after EXIF rotation"),
     column("height", pa.int32(), "image height, pixels, in the frame after EXIF rotation"),

@@ -122,15 +122,15 @@ def _minimal(record: dict[str, Any]) -> tuple[str, str, str, str]:
     )
 
 
-def _list(value: Any) -> list[str]:  # noqa: ANN401 -- as it stands in the file
+def _list(value: object) -> list[str]:
     """Return texts, which Label Studio gives as one or as a list."""
-    values = value if isinstance(value, list) else [value]
+    values: list[Any] = value if isinstance(value, list) else [value]
     if not all(isinstance(item, str) for item in values):
         raise TypeError
     return values
 
 
-def _annotator(by: Any) -> str:  # noqa: ANN401 -- as it stands in the file
+def _annotator(by: object) -> str:
     """Return an annotator's e-mail address, or a name made of the number; empty if not told."""
     if isinstance(by, dict):
         by = by.get("email") or by.get("id")

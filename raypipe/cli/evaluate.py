@@ -14,11 +14,9 @@ from raypipe.progress import say, show
 
 def evaluate(
     run: options.RunDir = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="The dataset that was refined, if another.")
-    ] = None,
-    root: Annotated[str | None, typer.Option("--root", help="Its path or URI.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Its split.")] = None,
+    dataset: options.TargetDataset = None,
+    root: options.TargetRoot = None,
+    split: options.TargetSplit = None,
     truth: Annotated[
         str | None,
         typer.Option(

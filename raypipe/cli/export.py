@@ -19,10 +19,8 @@ def export(
     split: Annotated[
         str | None, typer.Option("--split", help="The set that was refined.  [default: val]")
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="The dataset that was refined, if another.")
-    ] = None,
-    root: Annotated[str | None, typer.Option("--root", help="Its path or URI.")] = None,
+    dataset: options.TargetDataset = None,
+    root: options.TargetRoot = None,
     rule: Annotated[
         str, typer.Option("--rule", help="plain, classify or filter.  [default: the first]")
     ] = "",

@@ -26,11 +26,9 @@ def masks(
         bool | None,
         typer.Option("--crf/--no-crf", help="Draw them to the image's edges by a dense CRF; slow."),
     ] = None,
-    dataset: Annotated[
-        str | None, typer.Option("--dataset", help="The dataset that was refined, if another.")
-    ] = None,
-    root: Annotated[str | None, typer.Option("--root", help="Its path or URI.")] = None,
-    split: Annotated[str | None, typer.Option("--split", help="Its split.")] = None,
+    dataset: options.TargetDataset = None,
+    root: options.TargetRoot = None,
+    split: options.TargetSplit = None,
     config: options.ConfigFile = None,
     sets: options.Set = None,
     address: options.Address = None,

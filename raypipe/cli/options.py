@@ -76,6 +76,11 @@ Root = Annotated[
 Split = Annotated[
     str | None, typer.Option("--split", help="Split to work on.", rich_help_panel=_DATA)
 ]
+TargetDataset = Annotated[
+    str | None, typer.Option("--dataset", help="The dataset that was refined, if another.")
+]
+TargetRoot = Annotated[str | None, typer.Option("--root", help="Its path or URI.")]
+TargetSplit = Annotated[str | None, typer.Option("--split", help="Its split.")]
 ClassFile = Annotated[
     str | None,
     typer.Option(

@@ -19,7 +19,7 @@ def refine(
     dataset: Annotated[
         str | None, typer.Option("--dataset", help="Another dataset than the run's.")
     ] = None,
-    root: Annotated[str | None, typer.Option("--root", help="Its path or URI.")] = None,
+    root: options.TargetRoot = None,
     split: Annotated[str | None, typer.Option("--split", help="Split to refine.")] = None,
     images: Annotated[
         str | None, typer.Option("--images", help="A folder of images instead of a dataset.")

@@ -13,6 +13,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from raypipe.columns import box_cell
 from raypipe.datasets import coco_truth, wsol_truth
 from raypipe.datasets.truth_rows import Annotated
 from raypipe.errors import InputError
@@ -105,7 +106,7 @@ def _rows(
                 box = None
                 if item.counts is None and item.mask_uri is None:
                     continue
-            corners = dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) if box else None
+            corners = box_cell(box) if box else None
             width, height = item.size or (None, None)
             yield {
                 "image_id": image_id, "class": name, "box": corners, "counts": item.counts,

@@ -81,7 +81,7 @@ def _annotated(item: Record, images: dict[int, Record], names: dict[int, str]) -
     )  # fmt: skip
 
 
-def _counts(segmentation: Any, size: tuple[int, int] | None) -> bytes | None:  # noqa: ANN401 -- JSON
+def _counts(segmentation: object, size: tuple[int, int] | None) -> bytes | None:
     """Return a segmentation of any kind as compressed run lengths, or None without one."""
     if not segmentation:
         return None
@@ -90,6 +90,8 @@ def _counts(segmentation: Any, size: tuple[int, int] | None) -> bytes | None:  #
     width, height = size
     if isinstance(segmentation, list):
         made = coco.merge(coco.frPyObjects(segmentation, height, width))
+    elif not isinstance(segmentation, dict):
+        raise TypeError("a segmentation is a list or an object")
     else:
         if list(segmentation["size"]) != [height, width]:
             raise ValueError(f"run lengths of size {segmentation['size']} in an image of "

@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from raypipe import rle
-from raypipe.datasets.truth import UNKNOWN, ClassMask, Doubles, Labels
-from raypipe.errors import InputError
-from raypipe.storage.blob import read_blob
+from raypipe.columns import box_array
+from raypipe.datasets.truth import UNKNOWN, ClassMask, Labels, mask_image
+from raypipe.maps import Doubles
+from raypipe.rle import Mask
 
-Mask = npt.NDArray[np.bool_]
 Row = Mapping[str, Any]
 
 
@@ -42,12 +40,11 @@ class FileTruth:
 
     def boxes(self, image_id: str, name: str) -> Doubles:
         """Return the boxes of a class: (n, 4) float64, x0 y0 x1 y1, pixels, end exclusive."""
-        found = [
-            [row["box"][side] for side in ("x0", "y0", "x1", "y1")]
+        return box_array(
+            row["box"]
             for row in self._rows.get(image_id, ())
             if row["class"] == name and row["box"] is not None
-        ]
-        return np.array(found, dtype=np.float64).reshape(-1, 4)
+        )
 
     def mask(self, image_id: str, name: str) -> ClassMask | None:
         """Return the mask of a class, or None where no mask of it is known.
@@ -117,14 +114,10 @@ def _decoded(rows: Iterable[Row]) -> Iterable[tuple[Row, Mask]]:
 
 def _read(uri: str, shape: tuple[int, int] | None) -> Mask:
     """Return a grey PNG's pixels above 0, (H, W) bool, at a size if one is given."""
-    try:
-        with Image.open(io.BytesIO(read_blob(uri))) as image:
-            grey = image.convert("L")
-            if shape is not None and grey.size != shape[::-1]:
-                grey = grey.resize(shape[::-1], Image.Resampling.NEAREST)
-            return np.asarray(grey) > 0
-    except (UnidentifiedImageError, OSError, SyntaxError) as error:
-        raise InputError(f"{uri}: the mask cannot be decoded ({error})", "restore it") from None
+    grey = mask_image(uri).convert("L")
+    if shape is not None and grey.size != shape[::-1]:
+        grey = grey.resize(shape[::-1], Image.Resampling.NEAREST)
+    return np.asarray(grey) > 0
 
 
 def _union(masks: Sequence[Mask]) -> Mask:

@@ -15,14 +15,15 @@ import numpy.typing as npt
 import pyarrow as pa
 from PIL import Image, UnidentifiedImageError
 
+from raypipe.columns import SIDES
 from raypipe.datasets.base import VOID
 from raypipe.errors import InputError
+from raypipe.maps import Doubles
 from raypipe.storage.images import read_boxes, read_images
 from raypipe.storage.location import Location
 from raypipe.storage.run import Run
 from raypipe.tables import CLASSES
 
-Doubles = npt.NDArray[np.float64]
 Labels = npt.NDArray[np.int16]
 
 UNKNOWN = -1
@@ -176,7 +177,7 @@ def boxes_by_pair(rows: pa.Table) -> dict[tuple[str, str], list[list[float]]]:
         rows: With columns image_id, class, x0, y0, x1, y1.
     """
     found: dict[tuple[str, str], list[list[float]]] = {}
-    sides = [rows[side].to_pylist() for side in ("x0", "y0", "x1", "y1")]
+    sides = [rows[side].to_pylist() for side in SIDES]
     pairs = zip(rows["image_id"].to_pylist(), rows["class"].to_pylist(), strict=True)
     for pair, *box in zip(pairs, *sides, strict=True):
         found.setdefault(pair, []).append(box)
@@ -188,15 +189,26 @@ def corners(boxes: Pairs, image_id: str, name: str) -> Doubles:
     return np.array(boxes.get((image_id, name), []), dtype=np.float64).reshape(-1, 4)
 
 
-def _decode(uri: str) -> npt.NDArray[np.uint8]:
-    """Return a palette or grey PNG's values, (height, width) uint8."""
+def mask_image(uri: str) -> Image.Image:
+    """Return a mask's image, decoded.
+
+    Raises:
+        InputError: If it is not there or cannot be decoded.
+    """
     try:
         with Image.open(io.BytesIO(Location.of(uri).read_bytes())) as image:
-            if image.mode not in {"P", "L"}:
-                raise InputError(
-                    f"{uri}: a mask must be a palette or grey PNG, this one is {image.mode}",
-                    "write class numbers, not colours",
-                )
-            return np.asarray(image, dtype=np.uint8)
+            image.load()
+            return image
     except (UnidentifiedImageError, OSError, SyntaxError) as error:
         raise InputError(f"{uri}: the mask cannot be decoded ({error})", "restore it") from None
+
+
+def _decode(uri: str) -> npt.NDArray[np.uint8]:
+    """Return a palette or grey PNG's values, (height, width) uint8."""
+    image = mask_image(uri)
+    if image.mode not in {"P", "L"}:
+        raise InputError(
+            f"{uri}: a mask must be a palette or grey PNG, this one is {image.mode}",
+            "write class numbers, not colours",
+        )
+    return np.asarray(image, dtype=np.uint8)

@@ -17,8 +17,9 @@ from typing import TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from raypipe.datasets.truth import ClassMask, Doubles, Labels, Truth
+from raypipe.datasets.truth import ClassMask, Labels, Truth
 from raypipe.evaluate.masks import has_pixels
+from raypipe.maps import Doubles
 
 T = TypeVar("T", bound=np.generic)
 Size = tuple[int, int]

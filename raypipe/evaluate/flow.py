@@ -20,7 +20,7 @@ from raypipe.evaluate.shards import Work, measure_shard, sources, stamp
 from raypipe.evaluate.shown import Report
 from raypipe.evaluate.totals import Question
 from raypipe.progress import tracking
-from raypipe.storage.images import read_images, read_shards
+from raypipe.storage.images import read_images, read_shards, uris
 from raypipe.storage.run import Manifest, Plan, Run, slug
 from raypipe.tables import CLASSES, TRUTH
 
@@ -85,7 +85,8 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
         for _ in engine.tasks(measure_shard, waiting, work):
             tracker.advance(1)
     # 3. Numbers.
-    details = run.require(f"refine/{target_set}").details if work.detections else {}
+    refine = run.require(f"refine/{target_set}") if work.detections else None
+    details = refine.details if refine else {}
     asked = Question(work.rules, settings.evaluate.box_iou, settings.evaluate.worst)
     numbers, totals = aggregate(
         [row["shard"] for row in shards],
@@ -97,11 +98,10 @@ def execute(run: Run, settings: Settings, engine: Engine, target_set: str) -> Ma
     )
     if numbers["pairs"] == 0:
         raise _no_truth(target_set)
-    refine = run.require(f"refine/{target_set}").config if work.detections else {}
     report: Report = {
         "set": target_set,
         "fingerprint": step.fingerprint,
-        "settings": {"refine": refine, "evaluate": step.config},
+        "settings": {"refine": refine.config if refine else {}, "evaluate": step.config},
         **numbers,
         "policy": numbers["policy"] | (given.policy if given else {}),
     }
@@ -171,17 +171,16 @@ def _cases(
     found: dict[str, tuple[dict[str, str], Truth, dict[str, Source]]] = {}
     for shard in {item.shard for item in picked}:
         images = work.index.read(shard, parts[shard])
-        uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
         truth = work.truth(images, parts[shard])
-        found[shard] = uris, truth, sources(work, shard, images, truth)
+        found[shard] = uris(images), truth, sources(work, shard, images, truth)
     cases = []
     for item in picked:
-        uris, truth, judged = found[item.shard]
+        places, truth, judged = found[item.shard]
         plain, refined = (
             judged[row["rule"]].find(item.image_id, item.name) for row in (item.plain, item.refined)
         )
         if plain is not None and refined is not None:
             boxes = truth.boxes(item.image_id, item.name)
-            photo = uris[item.image_id]
+            photo = places[item.image_id]
             cases.append(draw(item, photo, titles[item.name], boxes, (plain, refined)))
     return cases

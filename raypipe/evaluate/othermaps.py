@@ -22,6 +22,7 @@ import pyarrow.dataset as ds
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from raypipe.errors import InputError, MissingError
+from raypipe.evaluate.fitting import Size
 from raypipe.evaluate.predictions import Prediction
 from raypipe.maps import Floats, map_boxes
 from raypipe.storage.location import Location
@@ -30,7 +31,6 @@ _COLUMNS = ("image_id", "class", "map", "grid_width", "grid_height")
 _NAMES = ("{name}/{image}", "{image}", "{name}/{stem}", "{stem}", "{name}/{last}", "{last}")
 _PATTERNS = [form + kind for form in _NAMES for kind in (".npy", ".png")]
 
-Size = tuple[int, int]
 Look = Callable[[str], Size | None]
 """Looks for the width and height of an image by its name; None if it cannot be told."""
 

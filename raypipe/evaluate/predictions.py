@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ from pyarrow import csv
 from raypipe import rle
 from raypipe.errors import InputError
 from raypipe.maps import Doubles, Floats
+from raypipe.storage.detections import detection_rows
 from raypipe.storage.location import Location
 
 PLAIN = "plain"
@@ -66,7 +68,35 @@ class Source(Protocol):
         """Return the classes that something is said of where the image has no labels."""
 
 
-class Detections:
+class _Rows(ABC):
+    """Rows of one rule by image and class.
+
+    Args:
+        rows: With image_id and class at least.
+    """
+
+    def __init__(self, rows: Iterable[Row]) -> None:
+        self._found: dict[Pair, Row] = {}
+        self._classes: dict[str, list[str]] = {}
+        for row in rows:
+            self._found[row["image_id"], row["class"]] = row
+            self._classes.setdefault(row["image_id"], []).append(row["class"])
+
+    def find(self, image_id: str, name: str) -> Prediction | None:
+        """Return what is said of a class in an image, or None."""
+        row = self._found.get((image_id, name))
+        return None if row is None else self._prediction(row)
+
+    def classes(self, image_id: str) -> list[str]:
+        """Return the classes that something is said of in an image."""
+        return self._classes.get(image_id, [])
+
+    @abstractmethod
+    def _prediction(self, row: Row) -> Prediction:
+        """Return what a row says."""
+
+
+class Detections(_Rows):
     """Detections of one rule.
 
     Args:
@@ -77,28 +107,16 @@ class Detections:
     ranked = mapped = True
 
     def __init__(self, rows: pa.Table, rule: str) -> None:
-        self._found: dict[Pair, Row] = {}
-        self._classes: dict[str, list[str]] = {}
-        for row in detection_rows(rows.filter(pc.equal(rows["rule"], rule))):
-            self._found[row["image_id"], row["class"]] = row
-            self._classes.setdefault(row["image_id"], []).append(row["class"])
+        super().__init__(detection_rows(rows.filter(pc.equal(rows["rule"], rule))))
 
-    def find(self, image_id: str, name: str) -> Prediction | None:
-        """Return the detection of a class in an image, or None."""
-        row = self._found.get((image_id, name))
-        if row is None:
-            return None
+    def _prediction(self, row: Row) -> Prediction:
         return Prediction(
             row["width"], row["height"], row["boxes"], row["map"],
             fallback=row["fallback"], rank=row["rank"],
         )  # fmt: skip
 
-    def classes(self, image_id: str) -> list[str]:
-        """Return the classes that were detected in an image."""
-        return self._classes.get(image_id, [])
 
-
-class Masks:
+class Masks(_Rows):
     """Masks that were drawn of the detections of one rule.
 
     Args:
@@ -109,37 +127,11 @@ class Masks:
     ranked = mapped = False
 
     def __init__(self, rows: pa.Table, rule: str) -> None:
-        own = rows.filter(pc.equal(rows["rule"], rule)).to_pylist()
-        self._found = {(row["image_id"], row["class"]): row for row in own}
+        super().__init__(rows.filter(pc.equal(rows["rule"], rule)).to_pylist())
 
-    def find(self, image_id: str, name: str) -> Prediction | None:
-        """Return the mask of a class in an image, or None."""
-        row = self._found.get((image_id, name))
-        if row is None:
-            return None
+    def _prediction(self, row: Row) -> Prediction:
         mask = rle.decode(row["counts"], row["height"], row["width"])
         return Prediction(row["width"], row["height"], np.empty((0, 4)), None, mask)
-
-    def classes(self, image_id: str) -> list[str]:
-        """Return the classes that have a mask in an image."""
-        return [name for image, name in self._found if image == image_id]
-
-
-def detection_rows(detections: pa.Table) -> Iterator[Row]:
-    """Yield rows of `detections` whose map is a (grid_height, grid_width) float32 array.
-
-    Their boxes are an (n, 4) float64 array.
-    """
-    maps = detections["map"]
-    light = detections.drop_columns(["map"]).to_pylist()
-    for index, row in enumerate(light):
-        # Not through to_pylist: a Python float a cell would cost more than the metrics.
-        cells = maps[index].values.to_numpy(zero_copy_only=False).astype(np.float32)
-        boxes = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in row["boxes"]]
-        yield row | {
-            "map": cells.reshape(row["grid_height"], row["grid_width"]),
-            "boxes": np.array(boxes, dtype=np.float64).reshape(-1, 4),
-        }
 
 
 _RANKED = pa.schema([("image_id", pa.string()), ("class", pa.string()), ("rank", pa.int32())])

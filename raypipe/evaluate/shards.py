@@ -26,7 +26,7 @@ from raypipe.evaluate.predictions import (
     read_predictions,
 )
 from raypipe.storage.blob import read_blob
-from raypipe.storage.images import ShardReader
+from raypipe.storage.images import ShardReader, uris
 from raypipe.storage.location import Location
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Plan, Run, fingerprint
@@ -181,17 +181,17 @@ def sources(work: Work, shard: str, images: pa.Table, truth: Truth) -> dict[str,
             *(rows[name].to_pylist() for name in ("image_id", "width", "height")), strict=True
         )
     }
-    uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
+    places = uris(images)
 
     def look(image_id: str) -> Size | None:
-        return _size_of_file(uris[image_id]) or truth.size(image_id)
+        return _size_of_file(places[image_id]) or truth.size(image_id)
 
     found: dict[str, Source] = {rule: Detections(rows, rule) for rule in work.refined}
     if work.masks is not None:
         drawn = work.masks.rows(MASKS, shard)
         found |= {f"{rule}{_CRF}": Masks(drawn, rule) for rule in work.drawn}
     for name, maps in work.maps.items():
-        found[name] = maps.open(list(uris), sizes, look)
+        found[name] = maps.open(list(places), sizes, look)
     return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import groupby
-from typing import Any
+from operator import itemgetter
 
 import numpy as np
 import numpy.typing as npt
@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from raypipe.errors import InputError
-from raypipe.storage.images import ShardReader, read_shards
+from raypipe.storage.detections import detection_rows
+from raypipe.storage.images import ShardReader, read_shards, uris
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Run, slug
 from raypipe.tables import CLASSES, DETECTIONS, MASKS
@@ -114,9 +115,8 @@ class Source:
             rows = detections.rows(DETECTIONS, shard["shard"])
             rows = rows.filter(pc.equal(rows["rule"], rule))
             index = reader.read(shard["shard"], shard["part"])
-            uris = dict(zip(index["image_id"].to_pylist(), index["uri"].to_pylist(), strict=True))
             drawn = {} if masks is None else _counts(masks, shard["shard"], rule)
-            yield from _of_shard(rows, uris, drawn)
+            yield from _of_shard(rows, uris(index), drawn)
 
     def _masks(self, rule: str) -> Parts | None:
         """Return the files of the masks, or None if none are asked for."""
@@ -140,25 +140,16 @@ def _counts(masks: Parts, shard: str, rule: str) -> dict[tuple[str, str], bytes]
 
 
 def _of_shard(
-    rows: pa.Table, uris: Mapping[str, str], counts: Mapping[tuple[str, str], bytes]
+    rows: pa.Table, places: Mapping[str, str], counts: Mapping[tuple[str, str], bytes]
 ) -> Iterator[ExportImage]:
     """Yield the images of one shard's rows, which come sorted by image."""
-    maps = rows["map"]
-    light = rows.drop_columns(["map"]).to_pylist()
-    for image_id, items in groupby(enumerate(light), key=lambda item: item[1]["image_id"]):
+    for image_id, items in groupby(detection_rows(rows), key=itemgetter("image_id")):
         own = list(items)
-        width, height = own[0][1]["width"], own[0][1]["height"]
-        found = []
-        for place, row in own:
-            grid = maps[place].values.to_numpy(zero_copy_only=False).astype(np.float32)
-            grid = grid.reshape(row["grid_height"], row["grid_width"])
-            found.append(_detection(row, grid, counts.get((image_id, row["class"]))))
-        yield ExportImage(image_id, uris[image_id], width, height, tuple(found))
-
-
-def _detection(
-    row: dict[str, Any], grid: npt.NDArray[np.float32], counts: bytes | None
-) -> ExportDetection:
-    boxes = [[box[side] for side in ("x0", "y0", "x1", "y1")] for box in row["boxes"]]
-    corners = np.array(boxes, np.float64).reshape(-1, 4)
-    return ExportDetection(row["class"], corners, row["score"], counts, grid)
+        found = tuple(
+            ExportDetection(
+                row["class"], row["boxes"], row["score"], counts.get((image_id, row["class"])),
+                row["map"],
+            )
+            for row in own
+        )  # fmt: skip
+        yield ExportImage(image_id, places[image_id], own[0]["width"], own[0]["height"], found)

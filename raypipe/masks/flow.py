@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ from raypipe.errors import InputError
 from raypipe.masks.thresholds import threshold_masks
 from raypipe.progress import say, tracking
 from raypipe.storage.blob import read_blob
-from raypipe.storage.images import ShardReader, read_shards
+from raypipe.storage.detections import detection_rows
+from raypipe.storage.images import ShardReader, read_shards, uris
 from raypipe.storage.parts import Parts
 from raypipe.storage.run import Manifest, Plan, Run, slug
 from raypipe.tables import DETECTIONS, MASKS
@@ -122,33 +124,24 @@ def _draw_shard(row: Mapping[str, Any], work: _Work) -> int:
     """Draw one shard in a task; return its masks."""
     shard = row["shard"]
     images = work.index.read(shard, row["part"])
-    uris = dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
     rows = work.detections.rows(DETECTIONS, shard)
     rows = rows.filter(pc.is_in(rows["rule"], pa.array(work.rules, pa.string())))
     rows = rows.sort_by([(name, "ascending") for name in ("image_id", "rule", "class")])
-    made = list(_drawn(rows, uris, work))
+    made = list(_drawn(rows, uris(images), work))
     work.parts.place(shard).write_table(MASKS.build(made))
     return len(made)
 
 
-def _drawn(rows: pa.Table, uris: Mapping[str, str], work: _Work) -> Iterator[Row]:
+def _drawn(rows: pa.Table, places: Mapping[str, str], work: _Work) -> Iterator[Row]:
     """Yield the masks of a shard, image after image."""
-    maps = rows["map"]
-    light = rows.select(["image_id", "class", "rule", "width", "height", "grid_width",
-                         "grid_height"]).to_pylist()  # fmt: skip
-    for image_id, items in groupby(enumerate(light), key=lambda item: item[1]["image_id"]):
+    for image_id, items in groupby(detection_rows(rows), key=itemgetter("image_id")):
         own = list(items)
-        height, width = own[0][1]["height"], own[0][1]["width"]
-        image = _pixels(uris[image_id], height, width, work) if work.config.crf else None
-        for rule, found in groupby(own, key=lambda item: item[1]["rule"]):
+        height, width = own[0]["height"], own[0]["width"]
+        image = _pixels(places[image_id], height, width, work) if work.config.crf else None
+        for rule, found in groupby(own, key=itemgetter("rule")):
             of_rule = list(found)
-            grids = [
-                maps[place].values.to_numpy(zero_copy_only=False).astype(np.float32)
-                .reshape(row["grid_height"], row["grid_width"])
-                for place, row in of_rule
-            ]  # fmt: skip
-            masks = _masks(grids, height, width, image, work.config)
-            for (_, row), mask in zip(of_rule, masks, strict=True):
+            masks = _masks([row["map"] for row in of_rule], height, width, image, work.config)
+            for row, mask in zip(of_rule, masks, strict=True):
                 yield {
                     "image_id": image_id, "class": row["class"], "rule": rule, "width": width,
                     "height": height, "counts": rle.encode(mask), "pixels": int(mask.sum()),

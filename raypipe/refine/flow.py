@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from raypipe.chances import agreement, object_chances
+from raypipe.columns import box_cell
 from raypipe.config import RefineConfig, Settings
 from raypipe.datasets.index import read_classes
 from raypipe.engine import Engine, ShardWorker
@@ -222,8 +223,7 @@ def _table(found: list[Detection], config: RefineConfig) -> pa.Table:
     ]  # fmt: skip
     columns |= {
         "rule": [one.rule for one in found],
-        "boxes": [[dict(zip(("x0", "y0", "x1", "y1"), box, strict=True)) for box in rows.tolist()]
-                  for rows in boxes],
+        "boxes": [[box_cell(box) for box in rows.tolist()] for rows in boxes],
         "score": [float(one.item.scores[one.at]) for one in found],
         "rank": [int(one.item.ranks[one.at]) for one in found],
         "fallback": [one.fallback for one in found],

@@ -35,6 +35,15 @@ def read_boxes(run: Run, index_set: str) -> pa.Table:
     return _whole(run, index_set, BOXES)
 
 
+def uris(images: pa.Table) -> dict[str, str]:
+    """Return where each image lies, by its name.
+
+    Args:
+        images: Rows of the images table.
+    """
+    return dict(zip(images["image_id"].to_pylist(), images["uri"].to_pylist(), strict=True))
+
+
 @dataclass(frozen=True)
 class ShardReader:
     """Reads the images of single shards, and their boxes; small and picklable.

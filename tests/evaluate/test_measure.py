@@ -5,7 +5,8 @@ from PIL import Image
 from raypipe.datasets.truth import IndexTruth
 from raypipe.evaluate.boxes import NO_HITS
 from raypipe.evaluate.measure import measure
-from raypipe.evaluate.predictions import Detections, detection_rows
+from raypipe.evaluate.predictions import Detections
+from raypipe.storage.detections import detection_rows
 from raypipe.tables import DETECTIONS, OVERLAPS, PIXELS
 
 BOAT, DOG = "boat", "<script>dog"
